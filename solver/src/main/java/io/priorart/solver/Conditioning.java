@@ -1,0 +1,21 @@
+package io.priorart.solver;
+
+import ai.djl.ndarray.NDArray;
+
+/**
+ * Text conditioning of a denoiser, with classifier-free guidance
+ * {@code eps = eps_negative + guidanceScale (eps_positive - eps_negative)} (Ho and Salimans 2022).
+ *
+ * @param positive embedding of the prompt, {@code [1, tokens, width]}; {@code null} for an unconditional model
+ * @param negative embedding of the negative prompt, same shape; {@code null} when guidance is off
+ * @param guidanceScale 1 evaluates the positive branch alone
+ */
+public record Conditioning(NDArray positive, NDArray negative, double guidanceScale) {
+  /** For models that take no text. */
+  public static final Conditioning NONE = new Conditioning(null, null, 1);
+
+  /** Whether two branches have to be evaluated. */
+  public boolean guided() {
+    return negative != null && guidanceScale != 1;
+  }
+}

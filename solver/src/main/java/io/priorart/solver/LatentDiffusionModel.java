@@ -1,0 +1,60 @@
+package io.priorart.solver;
+
+import ai.djl.ndarray.NDArray;
+import ai.djl.ndarray.NDManager;
+import ai.djl.ndarray.types.Shape;
+
+/**
+ * A pretrained prior, bound to one picture size: an encoder and decoder between pictures and latents, and a denoiser
+ * of latents.
+ *
+ * <p>Pictures are float32 {@code [N, 3, H, W]} in [-1,1] at the bound size; any padding to the networks' stride
+ * happens inside. Latents are float32 {@code [N, c, h, w]}, already multiplied by the VAE's scaling factor. Results
+ * belong to the argument's manager and are detached. A pixel-space prior has the identity codec.
+ *
+ * <p>Evaluations are counted in {@link #counts()}. Safe for concurrent use.
+ */
+public interface LatentDiffusionModel {
+  /** Long-lived manager of the model; do not allocate solve-time arrays in it, take a sub-manager. */
+  NDManager manager();
+
+  /** Shape of one picture, {@code [3, H, W]}. */
+  Shape imageShape();
+
+  /** Shape of one latent, {@code [c, h, w]}. */
+  Shape latentShape();
+
+  NoiseSchedule schedule();
+
+  /** Mean of the encoder's posterior: {@code [N, 3, H, W]} to {@code [N, c, h, w]}. */
+  NDArray encode(NDArray x);
+
+  /** {@code [N, c, h, w]} to {@code [N, 3, H, W]}, not clamped. */
+  NDArray decode(NDArray z);
+
+  Linearization encodeAt(NDArray x);
+
+  Linearization decodeAt(NDArray z);
+
+  /**
+   * Estimate of the clean latent {@code E[z0 | z]} for {@code z = z0 + sigma eps} (variance-exploding form), whatever
+   * the checkpoint predicts. A VP network sees {@code sqrt(alphaBar) z} with {@code alphaBar = 1/(1+sigma^2)}.
+   *
+   * @param sigma noise level of {@code z}, more than 0; clamped to the schedule's range for the network's timestep
+   */
+  NDArray denoise(NDArray z, double sigma, Conditioning conditioning);
+
+  /** {@link #denoise} linearised in {@code z}. */
+  Linearization denoiseAt(NDArray z, double sigma, Conditioning conditioning);
+
+  /**
+   * Text embeddings for this model, in {@code manager}.
+   *
+   * @param negativePrompt used when {@code guidanceScale} is not 1
+   */
+  Conditioning condition(
+      NDManager manager, String prompt, String negativePrompt, double guidanceScale);
+
+  /** Network evaluations so far through this bound model. */
+  EvaluationCounts counts();
+}

@@ -1,0 +1,46 @@
+package io.priorart.solver;
+
+import ai.djl.ndarray.NDArray;
+
+/** A linear {@link ForwardOperator}: {@code A(x) = A x}. */
+public interface LinearOperator extends ForwardOperator {
+  /** {@code A^T y}, exactly: {@code <A x, u> = <x, A^T u>} to rounding. */
+  NDArray adjoint(NDArray y);
+
+  /**
+   * {@code A+ y} with singular values below {@code rcond} times the largest treated as zero. The truncation is what
+   * makes it usable: a Gaussian blur has singular values down to rounding.
+   *
+   * @param rcond relative cut, in (0, 1)
+   */
+  NDArray pseudoInverse(NDArray y, double rcond);
+
+  /**
+   * {@code argmin_u 1/2 ||u - x||^2 + gamma/2 ||A u - y||^2}, that is {@code (I + gamma A^T A)^-1 (x + gamma A^T y)}.
+   *
+   * @param gamma weight of the data term, finite and not negative; 0 returns {@code x}
+   */
+  NDArray proximal(NDArray x, NDArray y, double gamma);
+
+  /** Largest singular value {@code ||A||}, to at least three digits. */
+  double norm();
+
+  @Override
+  default Linearization at(NDArray x) {
+    NDArray value = apply(x);
+    return new Linearization() {
+      @Override
+      public NDArray value() {
+        return value;
+      }
+
+      @Override
+      public NDArray pullback(NDArray cotangent) {
+        return adjoint(cotangent);
+      }
+
+      @Override
+      public void close() {}
+    };
+  }
+}

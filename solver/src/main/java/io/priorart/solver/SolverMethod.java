@@ -1,0 +1,54 @@
+package io.priorart.solver;
+
+import java.util.Map;
+import java.util.Set;
+import java.util.function.Function;
+
+/**
+ * A solver's public face: everything that the catalogue, the CLI and the documentation say about it derives from
+ * here.
+ *
+ * @param id name on every wire, kebab-case
+ * @param summary one sentence
+ * @param citation authors, title, venue, year, arXiv id; empty for a classical baseline without a paper
+ * @param needs checked before any network runs
+ * @param spec the parameter record's class; each component carries {@link Parameter}
+ * @param presets by name; each method has at least "fast" and "paper"; baselines may map both to the same values
+ * @param create builds the configured solver from its spec
+ * @param <P> the parameter record
+ */
+public record SolverMethod<P extends Record>(
+    String id,
+    String summary,
+    String citation,
+    Set<Need> needs,
+    Class<P> spec,
+    Map<String, P> presets,
+    Function<P, InverseSolver> create) {
+  /** What a method cannot do without. */
+  public enum Need {
+    /** A diffusion model. */
+    MODEL,
+    /** A linear operator. */
+    LINEAR,
+    /** Pullbacks through the decoder. */
+    DECODER_GRADIENT,
+    /** Pullbacks through the denoiser. */
+    DENOISER_GRADIENT,
+    /** A text-conditioned checkpoint. */
+    TEXT
+  }
+
+  public SolverMethod {
+    needs = Set.copyOf(needs);
+    presets = Map.copyOf(presets);
+    if (!presets.containsKey("fast") || !presets.containsKey("paper")) {
+      throw new IllegalArgumentException(id + " lacks a preset");
+    }
+  }
+
+  /** The preset used when none is named. */
+  public P defaults() {
+    return presets.get("fast");
+  }
+}
