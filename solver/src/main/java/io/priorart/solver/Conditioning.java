@@ -3,10 +3,11 @@ package io.priorart.solver;
 import ai.djl.ndarray.NDArray;
 
 /**
- * Text conditioning of a denoiser, with classifier-free guidance
- * {@code eps = eps_negative + guidanceScale (eps_positive - eps_negative)} (Ho and Salimans 2022).
+ * Text conditioning of a denoiser, with classifier-free guidance {@code eps = eps_negative +
+ * guidanceScale (eps_positive - eps_negative)} (Ho and Salimans 2022).
  *
- * @param positive embedding of the prompt, {@code [1, tokens, width]}; {@code null} for an unconditional model
+ * @param positive embedding of the prompt, {@code [1, tokens, width]}; {@code null} for an
+ *     unconditional model
  * @param negative embedding of the negative prompt, same shape; {@code null} when guidance is off
  * @param guidanceScale 1 evaluates the positive branch alone
  */

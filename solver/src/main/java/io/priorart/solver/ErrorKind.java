@@ -21,7 +21,9 @@ public enum ErrorKind {
   /** A bug of ours or a failure of the machine. */
   INTERNAL;
 
-  /** Whether the caller can mend it: usage or bad input (CLI exit code 2) rather than a failure (1). */
+  /**
+   * Whether the caller can mend it: usage or bad input (CLI exit code 2) rather than a failure (1).
+   */
   public boolean callersFault() {
     return this == INVALID_ARGUMENT
         || this == NOT_FOUND

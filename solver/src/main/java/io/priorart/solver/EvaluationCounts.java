@@ -1,8 +1,8 @@
 package io.priorart.solver;
 
 /**
- * Network evaluations; one batch of any size through one network is one evaluation. "Nfe alone hides decoder cost",
- * so each part is counted apart.
+ * Network evaluations; one batch of any size through one network is one evaluation. "Nfe alone
+ * hides decoder cost", so each part is counted apart.
  *
  * @param denoise denoiser forwards (a guided evaluation counts its two branches)
  * @param denoisePullback denoiser backwards

@@ -6,9 +6,10 @@ import ai.djl.ndarray.types.Shape;
 /**
  * An immutable, differentiable map from an image to what a camera would have measured of it.
  *
- * <p>Images are float32 {@code [N, C, H, W]} in [-1, 1]; {@link #imageShape()} and {@link #measurementShape()} leave
- * the batch axis out. Every method rejects another shape with {@link ErrorKind#INVALID_ARGUMENT}. Results belong to
- * the argument's manager. Safe for use by many threads at once.
+ * <p>Images are float32 {@code [N, C, H, W]} in [-1, 1]; {@link #imageShape()} and {@link
+ * #measurementShape()} leave the batch axis out. Every method rejects another shape with {@link
+ * ErrorKind#INVALID_ARGUMENT}. Results belong to the argument's manager. Safe for use by many
+ * threads at once.
  */
 public interface ForwardOperator {
   /** Shape of one image, {@code [C, H, W]}. */
@@ -20,12 +21,14 @@ public interface ForwardOperator {
   /** {@code A(x)}: {@code [N, C, H, W]} to {@code [N, measurementShape...]}. */
   NDArray apply(NDArray x);
 
-  /** {@code A} linearised at {@code x}; the pullback is written by hand, not taken from autograd. */
+  /**
+   * {@code A} linearised at {@code x}; the pullback is written by hand, not taken from autograd.
+   */
   Linearization at(NDArray x);
 
   /**
-   * Which entries of a measurement are real observations: float32 of {@link #measurementShape()}, 1 = observed,
-   * 0 = carries nothing (a masked pixel). {@code null} when all are.
+   * Which entries of a measurement are real observations: float32 of {@link #measurementShape()}, 1
+   * = observed, 0 = carries nothing (a masked pixel). {@code null} when all are.
    */
   default HostTensor observed() {
     return null;

@@ -7,8 +7,9 @@ import ai.djl.ndarray.types.Shape;
 import java.util.Arrays;
 
 /**
- * A float32 tensor on the host, row-major: masks, kernels, measurements and pictures on their way between files,
- * operators and solvers. Not copied on construction; treat {@link #values()} as read-only.
+ * A float32 tensor on the host, row-major: masks, kernels, measurements and pictures on their way
+ * between files, operators and solvers. Not copied on construction; treat {@link #values()} as
+ * read-only.
  */
 public final class HostTensor {
   private final Shape shape;
@@ -24,8 +25,7 @@ public final class HostTensor {
 
   /** Copies an array of float32 to the host. */
   public static HostTensor of(NDArray array) {
-    return new HostTensor(
-        array.getShape(), array.toType(DataType.FLOAT32, false).toFloatArray());
+    return new HostTensor(array.getShape(), array.toType(DataType.FLOAT32, false).toFloatArray());
   }
 
   public Shape shape() {

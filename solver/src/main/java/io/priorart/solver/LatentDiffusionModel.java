@@ -5,17 +5,20 @@ import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.Shape;
 
 /**
- * A pretrained prior, bound to one picture size: an encoder and decoder between pictures and latents, and a denoiser
- * of latents.
+ * A pretrained prior, bound to one picture size: an encoder and decoder between pictures and
+ * latents, and a denoiser of latents.
  *
- * <p>Pictures are float32 {@code [N, 3, H, W]} in [-1,1] at the bound size; any padding to the networks' stride
- * happens inside. Latents are float32 {@code [N, c, h, w]}, already multiplied by the VAE's scaling factor. Results
- * belong to the argument's manager and are detached. A pixel-space prior has the identity codec.
+ * <p>Pictures are float32 {@code [N, 3, H, W]} in [-1,1] at the bound size; any padding to the
+ * networks' stride happens inside. Latents are float32 {@code [N, c, h, w]}, already multiplied by
+ * the VAE's scaling factor. Results belong to the argument's manager and are detached. A
+ * pixel-space prior has the identity codec.
  *
  * <p>Evaluations are counted in {@link #counts()}. Safe for concurrent use.
  */
 public interface LatentDiffusionModel {
-  /** Long-lived manager of the model; do not allocate solve-time arrays in it, take a sub-manager. */
+  /**
+   * Long-lived manager of the model; do not allocate solve-time arrays in it, take a sub-manager.
+   */
   NDManager manager();
 
   /** Shape of one picture, {@code [3, H, W]}. */
@@ -37,10 +40,12 @@ public interface LatentDiffusionModel {
   Linearization decodeAt(NDArray z);
 
   /**
-   * Estimate of the clean latent {@code E[z0 | z]} for {@code z = z0 + sigma eps} (variance-exploding form), whatever
-   * the checkpoint predicts. A VP network sees {@code sqrt(alphaBar) z} with {@code alphaBar = 1/(1+sigma^2)}.
+   * Estimate of the clean latent {@code E[z0 | z]} for {@code z = z0 + sigma eps}
+   * (variance-exploding form), whatever the checkpoint predicts. A VP network sees {@code
+   * sqrt(alphaBar) z} with {@code alphaBar = 1/(1+sigma^2)}.
    *
-   * @param sigma noise level of {@code z}, more than 0; clamped to the schedule's range for the network's timestep
+   * @param sigma noise level of {@code z}, more than 0; clamped to the schedule's range for the
+   *     network's timestep
    */
   NDArray denoise(NDArray z, double sigma, Conditioning conditioning);
 

@@ -8,15 +8,16 @@ public interface LinearOperator extends ForwardOperator {
   NDArray adjoint(NDArray y);
 
   /**
-   * {@code A+ y} with singular values below {@code rcond} times the largest treated as zero. The truncation is what
-   * makes it usable: a Gaussian blur has singular values down to rounding.
+   * {@code A+ y} with singular values below {@code rcond} times the largest treated as zero. The
+   * truncation is what makes it usable: a Gaussian blur has singular values down to rounding.
    *
    * @param rcond relative cut, in (0, 1)
    */
   NDArray pseudoInverse(NDArray y, double rcond);
 
   /**
-   * {@code argmin_u 1/2 ||u - x||^2 + gamma/2 ||A u - y||^2}, that is {@code (I + gamma A^T A)^-1 (x + gamma A^T y)}.
+   * {@code argmin_u 1/2 ||u - x||^2 + gamma/2 ||A u - y||^2}, that is {@code (I + gamma A^T A)^-1
+   * (x + gamma A^T y)}.
    *
    * @param gamma weight of the data term, finite and not negative; 0 returns {@code x}
    */

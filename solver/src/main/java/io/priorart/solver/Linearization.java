@@ -3,14 +3,16 @@ package io.priorart.solver;
 import ai.djl.ndarray.NDArray;
 
 /**
- * A differentiable map linearised at one point {@code x}: its value there, and vector-Jacobian products.
+ * A differentiable map linearised at one point {@code x}: its value there, and vector-Jacobian
+ * products.
  *
- * <p>Holds whatever graph or intermediate values the pullback needs until closed. Used by one thread.
+ * <p>Holds whatever graph or intermediate values the pullback needs until closed. Used by one
+ * thread.
  */
 public interface Linearization extends AutoCloseable {
   /**
-   * {@code f(x)}, detached from any autograd graph. It stays valid after {@link #close()} and belongs to the
-   * manager of {@code x}.
+   * {@code f(x)}, detached from any autograd graph. It stays valid after {@link #close()} and
+   * belongs to the manager of {@code x}.
    */
   NDArray value();
 

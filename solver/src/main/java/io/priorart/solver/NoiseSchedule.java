@@ -3,8 +3,9 @@ package io.priorart.solver;
 /**
  * What a checkpoint was trained on: its discrete noise levels. Host doubles only.
  *
- * <p>Timestep {@code t} runs 0 (least noise) to {@code trainTimesteps() - 1}. For a variance-preserving checkpoint
- * {@code x_t = sqrt(alphaBar_t) x_0 + sqrt(1 - alphaBar_t) eps} and {@code sigma_t = sqrt((1-alphaBar_t)/alphaBar_t)}.
+ * <p>Timestep {@code t} runs 0 (least noise) to {@code trainTimesteps() - 1}. For a
+ * variance-preserving checkpoint {@code x_t = sqrt(alphaBar_t) x_0 + sqrt(1 - alphaBar_t) eps} and
+ * {@code sigma_t = sqrt((1-alphaBar_t)/alphaBar_t)}.
  */
 public interface NoiseSchedule {
   int trainTimesteps();
@@ -19,8 +20,8 @@ public interface NoiseSchedule {
   }
 
   /**
-   * The (fractional) timestep at a noise level: log-sigma interpolated linearly between whole timesteps, clamped to
-   * the table's ends.
+   * The (fractional) timestep at a noise level: log-sigma interpolated linearly between whole
+   * timesteps, clamped to the table's ends.
    */
   double timestep(double sigma);
 

@@ -6,8 +6,8 @@ import ai.djl.ndarray.types.Shape;
 import java.util.SplittableRandom;
 
 /**
- * All randomness of a solve: a seeded generator on the host, so that a seed gives the same picture whatever else the
- * process does. The engine's own generator is global and never used. One thread.
+ * All randomness of a solve: a seeded generator on the host, so that a seed gives the same picture
+ * whatever else the process does. The engine's own generator is global and never used. One thread.
  */
 public final class NoiseSource {
   private final SplittableRandom random;

@@ -9,7 +9,8 @@ import java.util.Map;
  * @param id name on every wire, kebab-case
  * @param summary one sentence
  * @param spec the parameter record's class; each component carries {@link Parameter}
- * @param defaults used for components that a request leaves out; a {@code null} component has no default
+ * @param defaults used for components that a request leaves out; a {@code null} component has no
+ *     default
  * @param factory builds the operator
  * @param <P> the parameter record
  */
@@ -43,8 +44,8 @@ public record OperatorKind<P extends Record>(
    * A built operator with what was drawn for it, to be stored with the measurement.
    *
    * @param operator the operator
-   * @param artifacts parameters that replace the random ones, by name: a drawn mask under "mask" ({@code [1, H, W]},
-   *     1 = missing); empty when nothing was drawn
+   * @param artifacts parameters that replace the random ones, by name: a drawn mask under "mask"
+   *     ({@code [1, H, W]}, 1 = missing); empty when nothing was drawn
    */
   public record Drawn(ForwardOperator operator, Map<String, HostTensor> artifacts) {}
 }

@@ -6,8 +6,8 @@ import java.lang.annotation.RetentionPolicy;
 import java.lang.annotation.Target;
 
 /**
- * Documents and bounds a component of a parameter record; CLI options, JSON and gRPC schemas and reference pages
- * derive from it through {@link ParameterSchema}.
+ * Documents and bounds a component of a parameter record; CLI options, JSON and gRPC schemas and
+ * reference pages derive from it through {@link ParameterSchema}.
  */
 @Retention(RetentionPolicy.RUNTIME)
 @Target(ElementType.RECORD_COMPONENT)
@@ -15,7 +15,10 @@ public @interface Parameter {
   /** One sentence. */
   String doc();
 
-  /** Unit of a number: "pixels", "degrees", "[0,1] pixel scale"; empty for a pure number or a non-number. */
+  /**
+   * Unit of a number: "pixels", "degrees", "[0,1] pixel scale"; empty for a pure number or a
+   * non-number.
+   */
   String unit() default "";
 
   /** Least allowed value of a number, inclusive. */

@@ -4,8 +4,8 @@ import java.util.Map;
 import java.util.TreeMap;
 
 /**
- * The only exception that PriorArt throws on purpose. The message names the field and the fix; details carry the
- * same facts for programs (field path, limit, nearest known name).
+ * The only exception that PriorArt throws on purpose. The message names the field and the fix;
+ * details carry the same facts for programs (field path, limit, nearest known name).
  */
 public final class PriorArtException extends RuntimeException {
   private static final long serialVersionUID = 1L;
@@ -28,7 +28,10 @@ public final class PriorArtException extends RuntimeException {
     this.details = Map.copyOf(details);
   }
 
-  /** An {@link ErrorKind#INVALID_ARGUMENT} about one field, for instance {@code operators[1].factor}. */
+  /**
+   * An {@link ErrorKind#INVALID_ARGUMENT} about one field, for instance {@code
+   * operators[1].factor}.
+   */
   public static PriorArtException badField(String field, String problem) {
     return new PriorArtException(
         ErrorKind.INVALID_ARGUMENT, field + ": " + problem, Map.of("field", field), null);

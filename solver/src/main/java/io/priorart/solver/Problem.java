@@ -6,10 +6,11 @@ import ai.djl.ndarray.types.Shape;
  * An inverse problem {@code y = A(x) + noise}, checked once.
  *
  * @param operator the forward operator A
- * @param measurement y, float32 {@code [1, operator.measurementShape()...]} in [-1,1] (noise may leave it)
+ * @param measurement y, float32 {@code [1, operator.measurementShape()...]} in [-1,1] (noise may
+ *     leave it)
  * @param noise the declared noise
- * @param quantizationStep the step q of the file that the measurement came from, on the internal [-1,1] scale
- *     (2/255 for 8 bit), 0 when it was never quantised
+ * @param quantizationStep the step q of the file that the measurement came from, on the internal
+ *     [-1,1] scale (2/255 for 8 bit), 0 when it was never quantised
  */
 public record Problem(
     ForwardOperator operator, HostTensor measurement, Noise noise, double quantizationStep) {
@@ -31,8 +32,9 @@ public record Problem(
   }
 
   /**
-   * {@code sigma_eff = sqrt(sigma^2 + q^2/12)} on the internal [-1,1] scale: what the residual of the true picture
-   * is expected to be, at least 1e-4 so that a noise-free, unquantised problem still has a scale.
+   * {@code sigma_eff = sqrt(sigma^2 + q^2/12)} on the internal [-1,1] scale: what the residual of
+   * the true picture is expected to be, at least 1e-4 so that a noise-free, unquantised problem
+   * still has a scale.
    */
   public double effectiveSigma() {
     double sigma = noise.internalSigma();

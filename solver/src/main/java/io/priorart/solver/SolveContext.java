@@ -7,10 +7,12 @@ import java.util.Map;
 import java.util.function.BooleanSupplier;
 
 /**
- * One solve's surroundings: its seeded noise, its manager, progress, and the reasons to stop. Used by one thread.
+ * One solve's surroundings: its seeded noise, its manager, progress, and the reasons to stop. Used
+ * by one thread.
  */
 public final class SolveContext {
   private final NDManager manager;
+  private final Conditioning conditioning;
   private final long seed;
   private final NoiseSource noise;
   private final SolveListener listener;
@@ -19,10 +21,9 @@ public final class SolveContext {
   private final boolean hasDeadline;
 
   /**
-   * @param manager where the solve allocates; the caller closes it
-   * @param seed any long; 0 is a seed like any other
-   * @param cancelled polled at every checkpoint
-   * @param budget time from now, {@code null} for none
+   * A solve without text.
+   *
+   * @see #SolveContext(NDManager, Conditioning, long, SolveListener, BooleanSupplier, Duration)
    */
   public SolveContext(
       NDManager manager,
@@ -30,7 +31,26 @@ public final class SolveContext {
       SolveListener listener,
       BooleanSupplier cancelled,
       Duration budget) {
+    this(manager, Conditioning.NONE, seed, listener, cancelled, budget);
+  }
+
+  /**
+   * @param manager where the solve allocates; the caller closes it
+   * @param conditioning what every denoiser evaluation of the solve is given, from {@link
+   *     LatentDiffusionModel#condition}; lives at least as long as the solve
+   * @param seed any long; 0 is a seed like any other
+   * @param cancelled polled at every checkpoint
+   * @param budget time from now, {@code null} for none
+   */
+  public SolveContext(
+      NDManager manager,
+      Conditioning conditioning,
+      long seed,
+      SolveListener listener,
+      BooleanSupplier cancelled,
+      Duration budget) {
     this.manager = manager;
+    this.conditioning = conditioning;
     this.seed = seed;
     this.noise = new NoiseSource(seed);
     this.listener = listener;
@@ -48,6 +68,11 @@ public final class SolveContext {
     return manager;
   }
 
+  /** The text conditioning of every denoiser evaluation. */
+  public Conditioning conditioning() {
+    return conditioning;
+  }
+
   public long seed() {
     return seed;
   }
@@ -61,8 +86,8 @@ public final class SolveContext {
   }
 
   /**
-   * Throws when the caller has cancelled or the deadline has passed. Call it before every network evaluation and
-   * inner iteration; it costs nothing.
+   * Throws when the caller has cancelled or the deadline has passed. Call it before every network
+   * evaluation and inner iteration; it costs nothing.
    */
   public void checkpoint() {
     if (cancelled.getAsBoolean() || Thread.currentThread().isInterrupted()) {
@@ -93,7 +118,10 @@ public final class SolveContext {
     listener.on(new SolveEvent.Step(step, totalSteps, residualRms));
   }
 
-  /** Offers the current clean picture {@code [1, 3, H, W]} as a preview, if anyone wants this step's. */
+  /**
+   * Offers the current clean picture {@code [1, 3, H, W]} as a preview, if anyone wants this
+   * step's.
+   */
   public void preview(int step, NDArray image) {
     if (listener.wantsPreview(step)) {
       listener.on(new SolveEvent.Preview(step, HostTensor.of(image)));

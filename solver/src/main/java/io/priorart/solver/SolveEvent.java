@@ -10,7 +10,8 @@ public sealed interface SolveEvent {
    *
    * @param step 1-based
    * @param totalSteps number of steps planned
-   * @param residualRms {@code RMS(y - A x)} over observed entries, internal [-1,1] scale; NaN when not computed
+   * @param residualRms {@code RMS(y - A x)} over observed entries, internal [-1,1] scale; NaN when
+   *     not computed
    */
   record Step(int step, int totalSteps, double residualRms) implements SolveEvent {}
 

@@ -7,7 +7,10 @@ public interface SolveListener {
 
   void on(SolveEvent event);
 
-  /** Whether a {@link SolveEvent.Preview} of this step is wanted; asked before the picture is decoded or copied. */
+  /**
+   * Whether a {@link SolveEvent.Preview} of this step is wanted; asked before the picture is
+   * decoded or copied.
+   */
   default boolean wantsPreview(int step) {
     return false;
   }

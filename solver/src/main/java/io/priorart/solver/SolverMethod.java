@@ -5,15 +5,17 @@ import java.util.Set;
 import java.util.function.Function;
 
 /**
- * A solver's public face: everything that the catalogue, the CLI and the documentation say about it derives from
- * here.
+ * A solver's public face: everything that the catalogue, the CLI and the documentation say about it
+ * derives from here.
  *
  * @param id name on every wire, kebab-case
  * @param summary one sentence
- * @param citation authors, title, venue, year, arXiv id; empty for a classical baseline without a paper
+ * @param citation authors, title, venue, year, arXiv id; empty for a classical baseline without a
+ *     paper
  * @param needs checked before any network runs
  * @param spec the parameter record's class; each component carries {@link Parameter}
- * @param presets by name; each method has at least "fast" and "paper"; baselines may map both to the same values
+ * @param presets by name; each method has at least "fast" and "paper"; baselines may map both to
+ *     the same values
  * @param create builds the configured solver from its spec
  * @param <P> the parameter record
  */

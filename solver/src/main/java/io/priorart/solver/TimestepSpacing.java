@@ -1,6 +1,9 @@
 package io.priorart.solver;
 
-/** How n sampling timesteps are laid over T training timesteps; names as in diffusers' scheduler configs. */
+/**
+ * How n sampling timesteps are laid over T training timesteps; names as in diffusers' scheduler
+ * configs.
+ */
 public enum TimestepSpacing {
   /** Multiples of T/n from 0, plus the checkpoint's offset. */
   LEADING,

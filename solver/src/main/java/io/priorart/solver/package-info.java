@@ -1,2 +1,5 @@
-/** The mathematics: operators, noise, schedules and solvers. No files, no network, no engine internals. */
+/**
+ * The mathematics: operators, noise, schedules and solvers. No files, no network, no engine
+ * internals.
+ */
 package io.priorart.solver;

@@ -1,0 +1,2 @@
+/** Noise schedules of checkpoints, in host doubles. */
+package io.priorart.solver.schedule;
