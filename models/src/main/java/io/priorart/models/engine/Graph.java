@@ -1,0 +1,316 @@
+package io.priorart.models.engine;
+
+import io.priorart.models.engine.WeightNames.Weight;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.stream.Collectors;
+
+/**
+ * One method of a script being recorded. Each call appends one TorchScript statement in
+ * single-assignment form and returns its result.
+ */
+public final class Graph {
+  private static final StackWalker STACK = StackWalker.getInstance();
+  private static final String ENGINE_PACKAGE = Graph.class.getPackageName();
+
+  private final ScriptBuilder builder;
+  private final String name;
+  private final List<String> inputs = new ArrayList<>();
+  private final List<String> lines = new ArrayList<>();
+  private final Map<Integer, Value> loadedWeights = new HashMap<>();
+  private List<Value> outputs;
+  private int next;
+
+  Graph(ScriptBuilder builder, String name) {
+    this.builder = builder;
+    this.name = name;
+  }
+
+  // ---- inputs, outputs, weights
+
+  /** A float32 tensor argument, or an integer one that {@link #embedding} reads. */
+  public Value input(String inputName) {
+    inputs.add(inputName);
+    return new Value(inputName);
+  }
+
+  /** Ends the method; a single value is returned as such, several as a tuple. */
+  public void returns(Value... values) {
+    outputs = List.of(values);
+  }
+
+  /** A declared weight in compute type and layout. */
+  public Value weight(Weight w) {
+    return loadedWeights.computeIfAbsent(
+        w.index(),
+        i -> {
+          Value raw = assign("(self.ws)[" + i + "]");
+          if (!builder.isTrainable()) {
+            return raw;
+          }
+          Value cast = cast(raw, builder.options().precision());
+          return builder.options().channelsLast() && w.shape().dimension() == 4
+              ? call("torch.contiguous", cast, raw("memory_format=2"))
+              : cast;
+        });
+  }
+
+  /** Casts to the compute type; feature maps also take the compute layout. */
+  public Value toCompute(Value x, boolean featureMap) {
+    Value cast = cast(x, builder.options().precision());
+    return featureMap && builder.options().channelsLast()
+        ? call("torch.contiguous", cast, raw("memory_format=2"))
+        : cast;
+  }
+
+  public Value toFloat32(Value x) {
+    // scripts hand out plain NCHW memory, whatever layout they compute in
+    return call("torch.contiguous", cast(x, Precision.FLOAT32));
+  }
+
+  private Value cast(Value x, Precision precision) {
+    return call("torch.to", x, precision.scalarType(), false, false, null);
+  }
+
+  // ---- layers
+
+  public Value conv2d(Value x, Weight w, Weight bias, int stride, int padding) {
+    return call(
+        "torch.conv2d",
+        x,
+        weight(w),
+        bias == null ? null : weight(bias),
+        ints(stride, stride),
+        ints(padding, padding),
+        ints(1, 1),
+        1);
+  }
+
+  public Value linear(Value x, Weight w, Weight bias) {
+    return call("torch.linear", x, weight(w), bias == null ? null : weight(bias));
+  }
+
+  public Value groupNorm(Value x, int groups, Weight w, Weight b, double eps) {
+    return call("torch.group_norm", x, groups, weight(w), weight(b), eps, false);
+  }
+
+  public Value layerNorm(Value x, int width, Weight w, Weight b, double eps) {
+    return call("torch.layer_norm", x, ints(width), weight(w), weight(b), eps, false);
+  }
+
+  /** Rows of a table: indices {@code int64 [N, L]} to {@code [N, L, width]}. */
+  public Value embedding(Weight table, Value indices) {
+    return call("torch.embedding", weight(table), indices);
+  }
+
+  /** {@code softmax(q k^T / sqrt(d)) v} over {@code [N, heads, L, d]}. */
+  public Value attention(Value q, Value k, Value v, boolean causal) {
+    return call("torch.scaled_dot_product_attention", q, k, v, null, 0.0, causal);
+  }
+
+  // ---- element-wise
+
+  public Value silu(Value x) {
+    return call("torch.silu", x);
+  }
+
+  public Value gelu(Value x) {
+    return call("torch.gelu", x);
+  }
+
+  public Value sigmoid(Value x) {
+    return call("torch.sigmoid", x);
+  }
+
+  public Value exp(Value x) {
+    return call("torch.exp", x);
+  }
+
+  public Value sin(Value x) {
+    return call("torch.sin", x);
+  }
+
+  public Value cos(Value x) {
+    return call("torch.cos", x);
+  }
+
+  public Value add(Value a, Value b) {
+    return call("torch.add", a, b);
+  }
+
+  public Value sub(Value a, Value b) {
+    return call("torch.sub", a, b);
+  }
+
+  public Value mul(Value a, Value b) {
+    return call("torch.mul", a, b);
+  }
+
+  public Value mul(Value a, double s) {
+    return call("torch.mul", a, s);
+  }
+
+  public Value add(Value a, double s) {
+    return call("torch.add", a, s);
+  }
+
+  public Value clamp(Value x, double min, double max) {
+    return call("torch.clamp", x, min, max);
+  }
+
+  // ---- shapes
+
+  public Value concat(int dim, Value... values) {
+    return call("torch.cat", list(values), dim);
+  }
+
+  /** Part {@code index} of {@code count} equal parts along {@code dim}. */
+  public Value chunk(Value x, int count, int dim, int index) {
+    return assign(expression("torch.chunk", x, count, dim) + "[" + index + "]");
+  }
+
+  /** {@code x[:, from:to]} along {@code dim}. */
+  public Value slice(Value x, int dim, long from, long to) {
+    return call("torch.slice", x, dim, from, to);
+  }
+
+  /** Reshapes to sizes given as numbers (-1 infers one) or as {@link #size} values. */
+  public Value reshape(Value x, Object... sizes) {
+    return call(
+        "torch.reshape",
+        x,
+        raw(Arrays.stream(sizes).map(Graph::literal).collect(Collectors.joining(", ", "[", "]"))));
+  }
+
+  /** The run-time size of an axis, an integer, for {@link #reshape}. */
+  public Value size(Value x, int dim) {
+    return call("torch.size", x, dim);
+  }
+
+  public Value permute(Value x, int... dims) {
+    return call("torch.permute", x, ints(dims));
+  }
+
+  public Value transpose(Value x, int a, int b) {
+    return call("torch.transpose", x, a, b);
+  }
+
+  public Value unsqueeze(Value x, int dim) {
+    return call("torch.unsqueeze", x, dim);
+  }
+
+  /** Zero padding of the last two axes. */
+  public Value pad(Value x, int left, int right, int top, int bottom) {
+    return call("torch.constant_pad_nd", x, ints(left, right, top, bottom), 0);
+  }
+
+  /** Nearest-neighbour enlargement by two. */
+  public Value upsample2x(Value x) {
+    return call("torch.upsample_nearest2d", x, null, raw("[2.0, 2.0]"));
+  }
+
+  /** Nearest-neighbour enlargement to the picture size of {@code like}. */
+  public Value upsampleTo(Value x, Value like) {
+    Value h = size(like, 2);
+    Value w = size(like, 3);
+    return call("torch.upsample_nearest2d", x, raw("[" + h + ", " + w + "]"), null);
+  }
+
+  public Value avgPool2x(Value x) {
+    return call("torch.avg_pool2d", x, ints(2, 2), ints(2, 2), ints(0, 0), false, true, null);
+  }
+
+  /** {@code 0, 1, ..., count - 1} in float32. */
+  public Value arange(int count) {
+    return call("torch.arange", count, raw("dtype=6"));
+  }
+
+  // ---- statements for training scripts
+
+  /**
+   * Any operator by its TorchScript name; arguments are values, numbers, booleans, {@code null} or
+   * {@link #raw}.
+   */
+  public Value call(String function, Object... args) {
+    return assign(expression(function, args));
+  }
+
+  /** Assigns an expression to a new variable. */
+  public Value assign(String expression) {
+    Value v = new Value("v" + next++);
+    statement(v + " = " + expression);
+    return v;
+  }
+
+  /** A whole statement. */
+  public void statement(String text) {
+    lines.add(text + "  # " + origin());
+  }
+
+  /** TorchScript text passed through as it is. */
+  public static Raw raw(String text) {
+    return new Raw(text);
+  }
+
+  /** TorchScript text. */
+  public record Raw(String text) {}
+
+  public static Raw list(Value... values) {
+    return raw(
+        Arrays.stream(values).map(Value::expression).collect(Collectors.joining(", ", "[", "]")));
+  }
+
+  private static Raw ints(int... values) {
+    return raw(Arrays.toString(values));
+  }
+
+  private static String expression(String function, Object... args) {
+    return Arrays.stream(args)
+        .map(Graph::literal)
+        .collect(Collectors.joining(", ", function + "(", ")"));
+  }
+
+  private static String literal(Object arg) {
+    if (arg == null) {
+      return "None";
+    }
+    if (arg instanceof Value v) {
+      return v.expression();
+    }
+    if (arg instanceof Raw r) {
+      return r.text();
+    }
+    if (arg instanceof Boolean b) {
+      return b ? "True" : "False";
+    }
+    return arg.toString();
+  }
+
+  private static String origin() {
+    return STACK.walk(
+        frames ->
+            frames
+                .filter(f -> !f.getClassName().startsWith(ENGINE_PACKAGE))
+                .findFirst()
+                .map(f -> f.getFileName() + ":" + f.getLineNumber())
+                .orElse("engine"));
+  }
+
+  void emit(StringBuilder code, String self) {
+    if (outputs == null) {
+      throw new IllegalStateException("method " + name + " returns nothing");
+    }
+    code.append("  def ").append(name).append("(").append(self);
+    inputs.forEach(i -> code.append(", ").append(i).append(": Tensor"));
+    String types = outputs.stream().map(o -> "Tensor").collect(Collectors.joining(", "));
+    code.append(") -> ").append(outputs.size() == 1 ? types : "Tuple[" + types + "]").append(":\n");
+    lines.forEach(line -> code.append("    ").append(line).append('\n'));
+    String values = outputs.stream().map(Value::expression).collect(Collectors.joining(", "));
+    code.append("    return ")
+        .append(outputs.size() == 1 ? values : "(" + values + ")")
+        .append('\n');
+  }
+}

@@ -1,0 +1,130 @@
+package io.priorart.models.engine;
+
+import ai.djl.ndarray.types.Shape;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+
+/**
+ * Records a network's operations and compiles them to a TorchScript class: code only, its weights
+ * are attached after loading ({@link ScriptModule}).
+ *
+ * <p>Weights live in the list attribute {@code ws}. A network compiled for inference finds them
+ * converted to the compute type and layout; one compiled {@linkplain #trainable for training} keeps
+ * float32 masters and converts on use, so that gradients reach the masters.
+ */
+public final class ScriptBuilder {
+  private final String className;
+  private final CompileOptions options;
+  private final boolean trainable;
+  private final Map<String, Integer> indices = new LinkedHashMap<>();
+  private final List<TensorSpec> weights = new ArrayList<>();
+  private final List<String> listAttributes = new ArrayList<>(List.of("ws"));
+  private final List<Graph> methods = new ArrayList<>();
+
+  public ScriptBuilder(String className, CompileOptions options) {
+    this(className, options, false);
+  }
+
+  private ScriptBuilder(String className, CompileOptions options, boolean trainable) {
+    this.className = className;
+    this.options = options;
+    this.trainable = trainable;
+  }
+
+  /** A builder whose script keeps float32 master weights. */
+  public static ScriptBuilder trainable(String className, CompileOptions options) {
+    return new ScriptBuilder(className, options, true);
+  }
+
+  /** The root cursor over weight names. */
+  public WeightNames weights() {
+    return new WeightNames(this, "");
+  }
+
+  /** Adds a further attribute of type {@code List[Tensor]}, such as an optimiser's moments. */
+  public ScriptBuilder listAttribute(String name) {
+    listAttributes.add(name);
+    return this;
+  }
+
+  /** Opens a method; record its operations, then call {@link Graph#returns}. */
+  public Graph method(String name) {
+    Graph graph = new Graph(this, name);
+    methods.add(graph);
+    return graph;
+  }
+
+  CompileOptions options() {
+    return options;
+  }
+
+  boolean isTrainable() {
+    return trainable;
+  }
+
+  WeightNames.Weight declare(String name, Shape shape) {
+    if (indices.containsKey(name)) {
+      throw new IllegalArgumentException("weight declared twice: " + name);
+    }
+    indices.put(name, weights.size());
+    weights.add(new TensorSpec(name, shape));
+    return new WeightNames.Weight(weights.size() - 1, shape);
+  }
+
+  /** The finished script. */
+  public Script build() {
+    StringBuilder code = new StringBuilder(1 << 16);
+    code.append("class ").append(className).append("(Module):\n");
+    code.append("  __parameters__ = []\n  __buffers__ = []\n  training : bool\n");
+    for (String attribute : listAttributes) {
+      code.append("  ").append(attribute).append(" : List[Tensor]\n");
+    }
+    String self = "self: __torch__." + className;
+    for (Graph method : methods) {
+      method.emit(code, self);
+    }
+    for (String attribute : listAttributes) {
+      emitAttach(code, self, attribute);
+    }
+    return new Script(
+        className, code.toString(), List.copyOf(weights), List.copyOf(listAttributes));
+  }
+
+  /** {@code attach_NAME(tensors)}: converts once, so that forward never does. */
+  private void emitAttach(StringBuilder code, String self, String attribute) {
+    boolean convert = attribute.equals("ws") && !trainable;
+    code.append("  def attach_").append(attribute).append("(").append(self);
+    code.append(", tensors: List[Tensor]) -> Tensor:\n");
+    code.append("    kept = annotate(List[Tensor], [])\n");
+    code.append("    for i in range(torch.len(tensors)):\n");
+    code.append("      t = tensors[i]\n");
+    // bfloat16 files are mapped as bytes, the one 2-byte type that DJL cannot name
+    code.append("      if torch.eq(ops.prim.dtype(t), 0):\n");
+    code.append("        u = torch.view_copy(t, dtype=15)\n");
+    code.append("      else:\n");
+    code.append("        u = t\n");
+    int type = convert ? options.precision().scalarType() : 6;
+    code.append("      v = torch.to(u, ").append(type).append(", False, False, None)\n");
+    if (convert && options.channelsLast()) {
+      code.append("      if torch.eq(torch.dim(v), 4):\n");
+      code.append("        c = torch.contiguous(v, memory_format=2)\n");
+      code.append("      else:\n");
+      code.append("        c = v\n");
+    } else {
+      code.append("      c = v\n");
+    }
+    if (!convert) {
+      // masters are updated in place: they must own their memory
+      code.append("      o = torch.clone(c)\n");
+    } else {
+      code.append("      o = c\n");
+    }
+    code.append("      _0 = torch.append(kept, o)\n");
+    code.append("    self.").append(attribute).append(" = kept\n");
+    code.append("    return torch.zeros([1])\n");
+    code.append("  def list_").append(attribute).append("(").append(self);
+    code.append(") -> List[Tensor]:\n    return self.").append(attribute).append("\n");
+  }
+}

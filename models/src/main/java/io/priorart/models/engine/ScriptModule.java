@@ -1,0 +1,265 @@
+package io.priorart.models.engine;
+
+import ai.djl.engine.Engine;
+import ai.djl.engine.EngineException;
+import ai.djl.ndarray.NDArray;
+import ai.djl.ndarray.NDList;
+import ai.djl.ndarray.NDManager;
+import ai.djl.ndarray.types.Shape;
+import ai.djl.pytorch.engine.PtNDArray;
+import ai.djl.pytorch.engine.PtNDManager;
+import ai.djl.pytorch.engine.PtSymbolBlock;
+import ai.djl.pytorch.jni.IValueUtils;
+import ai.djl.pytorch.jni.JniUtils;
+import io.priorart.solver.ErrorKind;
+import io.priorart.solver.Linearization;
+import io.priorart.solver.PriorArtException;
+import java.io.ByteArrayInputStream;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.util.concurrent.locks.ReentrantReadWriteLock;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+
+/**
+ * A loaded {@link Script} with its weights attached. Safe for concurrent calls; one native call per
+ * network evaluation.
+ *
+ * <p>The engine's process-wide settings are made here and nowhere else: the graph executor's
+ * optimiser is off on every calling thread (it costs seconds per new shape), and no native call is
+ * in flight when the process exits.
+ */
+public final class ScriptModule implements AutoCloseable {
+  private static final Pattern HERE = Pattern.compile("# (\\S+\\.java:\\d+)[^#]*<--- HERE");
+
+  /** Calls hold the read lock; the shutdown hook takes the write lock and never gives it back. */
+  private static final ReentrantReadWriteLock IN_FLIGHT = new ReentrantReadWriteLock();
+
+  private static final ThreadLocal<Boolean> PREPARED =
+      ThreadLocal.withInitial(
+          () -> {
+            JniUtils.setGraphExecutorOptimize(false);
+            return true;
+          });
+
+  static {
+    // leaving the JVM inside a native call crashes it
+    Runtime.getRuntime().addShutdownHook(new Thread(() -> IN_FLIGHT.writeLock().lock()));
+  }
+
+  private final Script script;
+  private final PtNDManager manager;
+  private final PtSymbolBlock block;
+
+  /** Kept reachable: tensors of the compute type alias its mapped memory. */
+  private TensorSource weights;
+
+  private ScriptModule(Script script, PtNDManager manager, PtSymbolBlock block) {
+    this.script = script;
+    this.manager = manager;
+    this.block = block;
+  }
+
+  /**
+   * Loads a script and attaches weights from a checkpoint part.
+   *
+   * @param parent the module lives as long as this manager, at most
+   * @throws PriorArtException INVALID_ARGUMENT listing every missing, unknown and misshapen tensor
+   */
+  public static ScriptModule load(NDManager parent, Script script, TensorSource weights) {
+    weights.requireExactly(script.weights());
+    ScriptModule module = load(parent, script);
+    module.weights = weights;
+    try (NDManager scratch = parent.newSubManager()) {
+      NDList tensors = new NDList();
+      for (TensorSpec spec : script.weights()) {
+        tensors.add(weights.map(scratch, spec.name()));
+      }
+      module.attach("ws", tensors);
+    } catch (RuntimeException e) {
+      module.close();
+      throw e;
+    }
+    return module;
+  }
+
+  /** Loads a script without weights. */
+  public static ScriptModule load(NDManager parent, Script script) {
+    PtNDManager manager = (PtNDManager) parent.newSubManager();
+    try {
+      // trainParam: weights must not become inference tensors, which no backward accepts
+      PtSymbolBlock block =
+          JniUtils.loadModule(manager, new ByteArrayInputStream(script.archive()), false, false);
+      return new ScriptModule(script, manager, block);
+    } catch (IOException e) {
+      manager.close();
+      throw new UncheckedIOException(e);
+    } catch (EngineException e) {
+      manager.close();
+      throw explain(script, "load", e);
+    }
+  }
+
+  /** A manager of the engine; the caller closes it. */
+  public static NDManager newManager() {
+    return Engine.getEngine("PyTorch").newBaseManager();
+  }
+
+  /**
+   * Replaces a list attribute; the script keeps converted copies, or its own references where
+   * nothing changed.
+   */
+  public void attach(String attribute, NDList tensors) {
+    NDList named = new NDList(tensors.size());
+    for (NDArray tensor : tensors) {
+      tensor.setName(attribute + "[]");
+      named.add(tensor);
+    }
+    invoke("attach_" + attribute, named).close();
+  }
+
+  /**
+   * The tensors of a list attribute: views that share the script's memory, in the caller's scope.
+   */
+  public NDList list(String attribute) {
+    return invoke("list_" + attribute, new NDList());
+  }
+
+  /** Calls a method; results belong to the first argument's manager and carry no graph. */
+  public NDArray[] call(String method, NDArray... args) {
+    boolean gradMode = JniUtils.isGradMode();
+    JniUtils.setGradMode(false);
+    try {
+      return run(method, args);
+    } finally {
+      JniUtils.setGradMode(gradMode);
+    }
+  }
+
+  /** Calls a method that differentiates inside the script, such as a training step. */
+  public NDArray[] callWithGradients(String method, NDArray... args) {
+    boolean gradMode = JniUtils.isGradMode();
+    JniUtils.setGradMode(true);
+    try {
+      return run(method, args);
+    } finally {
+      JniUtils.setGradMode(gradMode);
+    }
+  }
+
+  /**
+   * One forward with argument {@code wrt} as a leaf; its single result can be pulled back to that
+   * argument any number of times. Other arguments are constants.
+   */
+  public Linearization linearize(String method, int wrt, NDArray... args) {
+    NDManager owner = args[wrt].getManager();
+    PtNDArray leaf = (PtNDArray) args[wrt].duplicate();
+    JniUtils.attachGradient(leaf, true);
+    NDArray[] inputs = args.clone();
+    inputs[wrt] = leaf;
+    NDArray[] outputs = callWithGradients(method, inputs);
+    PtNDArray output = (PtNDArray) outputs[0];
+    PtNDArray value = JniUtils.detachGradient(output);
+    value.attach(owner);
+    return new ScriptLinearization(leaf, output, value);
+  }
+
+  private NDArray[] run(String method, NDArray... args) {
+    NDList inputs = new NDList(args.length);
+    for (NDArray arg : args) {
+      arg.setName(null);
+      inputs.add(arg);
+    }
+    NDList outputs = invoke(method, inputs);
+    NDManager owner = args[0].getManager();
+    for (NDArray output : outputs) {
+      output.attach(owner);
+    }
+    return outputs.toArray(new NDArray[0]);
+  }
+
+  private NDList invoke(String method, NDList inputs) {
+    PREPARED.get();
+    IN_FLIGHT.readLock().lock();
+    try (NDArray selector = manager.create(new Shape(1))) {
+      selector.setName("module_method:" + method);
+      NDList all = new NDList(inputs.size() + 1);
+      all.add(selector);
+      all.addAll(inputs);
+      return IValueUtils.forward(block, all, true);
+    } catch (EngineException e) {
+      throw explain(script, method, e);
+    } finally {
+      IN_FLIGHT.readLock().unlock();
+    }
+  }
+
+  private static PriorArtException explain(Script script, String method, EngineException e) {
+    Matcher here = HERE.matcher(String.valueOf(e.getMessage()).replace('\n', ' '));
+    String origin = here.find() ? " at " + here.group(1) : "";
+    return new PriorArtException(
+        ErrorKind.INTERNAL,
+        "script " + script.className() + "." + method + " failed" + origin + ": " + e.getMessage(),
+        e);
+  }
+
+  public Script script() {
+    return script;
+  }
+
+  public NDManager manager() {
+    return manager;
+  }
+
+  @Override
+  public void close() {
+    block.close();
+    manager.close();
+    weights = null;
+  }
+
+  /** A forward's graph, held until closed. */
+  private static final class ScriptLinearization implements Linearization {
+    private final PtNDArray leaf;
+    private final PtNDArray output;
+    private final PtNDArray value;
+
+    ScriptLinearization(PtNDArray leaf, PtNDArray output, PtNDArray value) {
+      this.leaf = leaf;
+      this.output = output;
+      this.value = value;
+    }
+
+    @Override
+    public NDArray value() {
+      return value;
+    }
+
+    @Override
+    public NDArray pullback(NDArray cotangent) {
+      if (!cotangent.getShape().equals(value.getShape())) {
+        throw new IllegalArgumentException(
+            "cotangent " + cotangent.getShape() + " for a value " + value.getShape());
+      }
+      boolean gradMode = JniUtils.isGradMode();
+      JniUtils.setGradMode(true);
+      IN_FLIGHT.readLock().lock();
+      try {
+        JniUtils.zeroGrad(leaf); // backward accumulates
+        JniUtils.backward(output, (PtNDArray) cotangent, true, false);
+        try (PtNDArray gradient = JniUtils.getGradient(leaf)) {
+          return gradient.duplicate();
+        }
+      } finally {
+        IN_FLIGHT.readLock().unlock();
+        JniUtils.setGradMode(gradMode);
+      }
+    }
+
+    @Override
+    public void close() {
+      output.close();
+      leaf.close();
+    }
+  }
+}

@@ -1,0 +1,56 @@
+package io.priorart.models.engine;
+
+import ai.djl.ndarray.NDArray;
+import ai.djl.ndarray.NDManager;
+import ai.djl.ndarray.types.Shape;
+import io.priorart.solver.ErrorKind;
+import io.priorart.solver.PriorArtException;
+import java.util.ArrayList;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+
+/** Named tensors of one part of a checkpoint. */
+public interface TensorSource {
+  /** What a message calls it: the file. */
+  String name();
+
+  /** Shapes by tensor name. */
+  Map<String, Shape> shapes();
+
+  /**
+   * A tensor without a copy where the format allows; bfloat16 comes as uint8 with its last axis
+   * doubled. Valid while the source is open.
+   */
+  NDArray map(NDManager manager, String name);
+
+  /**
+   * Checks that this holds exactly the declared tensors.
+   *
+   * @throws PriorArtException INVALID_ARGUMENT naming all that are missing, unknown or misshapen
+   */
+  default void requireExactly(List<TensorSpec> declared) {
+    List<String> problems = new ArrayList<>();
+    Set<String> known = new HashSet<>();
+    for (TensorSpec spec : declared) {
+      known.add(spec.name());
+      Shape found = shapes().get(spec.name());
+      if (found == null) {
+        problems.add("missing " + spec.name() + " " + spec.shape());
+      } else if (!found.equals(spec.shape())) {
+        problems.add(spec.name() + " is " + found + ", the network needs " + spec.shape());
+      }
+    }
+    for (String name : shapes().keySet()) {
+      if (!known.contains(name)) {
+        problems.add("unknown " + name);
+      }
+    }
+    if (!problems.isEmpty()) {
+      throw new PriorArtException(
+          ErrorKind.INVALID_ARGUMENT,
+          name() + " does not fit its configuration: " + String.join("; ", problems));
+    }
+  }
+}

@@ -1,0 +1,323 @@
+package io.priorart.models.network;
+
+import io.priorart.models.engine.CompileOptions;
+import io.priorart.models.engine.Graph;
+import io.priorart.models.engine.Script;
+import io.priorart.models.engine.ScriptBuilder;
+import io.priorart.models.engine.Value;
+import io.priorart.models.engine.WeightNames;
+import io.priorart.models.network.Layers.Conv2d;
+import io.priorart.models.network.Layers.GroupNorm;
+import io.priorart.models.network.Layers.Linear;
+import io.priorart.solver.PriorArtException;
+import java.util.ArrayDeque;
+import java.util.ArrayList;
+import java.util.Deque;
+import java.util.List;
+
+/**
+ * The text-conditioned U-Net of Stable Diffusion 1.x and 2.x (Rombach et al., "High-Resolution
+ * Image Synthesis with Latent Diffusion Models", CVPR 2022, arXiv 2112.10752), with diffusers'
+ * names and configuration keys.
+ *
+ * <p>{@code forward(sample [N, in, H, W], timestep [N], encoder_hidden_states [N, L, D]) -> [N,
+ * out, H, W]}, float32 at the boundary. What the result means (epsilon or v) is the scheduler's
+ * affair.
+ */
+public final class UNet2DConditionModel {
+  /**
+   * The keys of {@code unet/config.json} that shape the network.
+   *
+   * @param attentionHeads number of heads per block; diffusers calls this key {@code
+   *     attention_head_dim}
+   */
+  public record Config(
+      int inChannels,
+      int outChannels,
+      int[] blockOutChannels,
+      String[] downBlockTypes,
+      String[] upBlockTypes,
+      String midBlockType,
+      int[] layersPerBlock,
+      int[] attentionHeads,
+      int[] transformerLayers,
+      int crossAttentionDim,
+      boolean useLinearProjection,
+      int normNumGroups,
+      double normEps,
+      boolean flipSinToCos,
+      double freqShift) {
+
+    /** Reads and checks a configuration. */
+    public static Config of(ConfigNode c) {
+      c.requireUnset(
+          "center_input_sample",
+          "dual_cross_attention",
+          "class_embed_type",
+          "addition_embed_type",
+          "num_class_embeds",
+          "encoder_hid_dim",
+          "encoder_hid_dim_type",
+          "only_cross_attention",
+          "time_cond_proj_dim",
+          "class_embeddings_concat",
+          "cross_attention_norm",
+          "resnet_skip_time_act");
+      c.requireDefault("act_fn", "silu");
+      c.requireDefault("resnet_time_scale_shift", "default");
+      c.requireDefault("time_embedding_type", "positional");
+      c.requireDefault("attention_type", "default");
+      c.requireDefault("conv_in_kernel", "3");
+      c.requireDefault("conv_out_kernel", "3");
+      c.requireDefault("downsample_padding", "1");
+      c.requireDefault("mid_block_scale_factor", "1");
+      int[] channels = c.list("block_out_channels", new int[] {320, 640, 1280, 1280}, 2, 8192);
+      int n = channels.length;
+      String[] down =
+          c.texts(
+              "down_block_types",
+              "CrossAttnDownBlock2D",
+              "CrossAttnDownBlock2D",
+              "CrossAttnDownBlock2D",
+              "DownBlock2D");
+      String[] up =
+          c.texts(
+              "up_block_types",
+              "UpBlock2D",
+              "CrossAttnUpBlock2D",
+              "CrossAttnUpBlock2D",
+              "CrossAttnUpBlock2D");
+      if (down.length != n || up.length != n) {
+        throw c.bad("down_block_types", "must name " + n + " blocks, as block_out_channels does");
+      }
+      int groups = c.integer("norm_num_groups", 32, 1, 4096);
+      String headsKey =
+          c.json().hasNonNull("num_attention_heads") ? "num_attention_heads" : "attention_head_dim";
+      int[] heads = c.integers(headsKey, n, 8, 1, 512);
+      for (int i = 0; i < n; i++) {
+        if (channels[i] % groups != 0) {
+          throw c.bad(
+              "block_out_channels", channels[i] + " is no multiple of " + groups + " groups");
+        }
+        if (channels[i] % heads[i] != 0) {
+          throw c.bad(headsKey, heads[i] + " heads do not divide " + channels[i] + " channels");
+        }
+      }
+      if (channels[0] % 2 != 0) {
+        throw c.bad("block_out_channels", "the first must be even for the time embedding");
+      }
+      return new Config(
+          c.integer("in_channels", 4, 1, 1024),
+          c.integer("out_channels", 4, 1, 1024),
+          channels,
+          down,
+          up,
+          c.text("mid_block_type", "UNetMidBlock2DCrossAttn"),
+          c.integers("layers_per_block", n, 2, 1, 16),
+          heads,
+          c.integers("transformer_layers_per_block", n, 1, 1, 64),
+          c.integer("cross_attention_dim", 1280, 1, 65536),
+          c.flag("use_linear_projection", false),
+          groups,
+          c.number("norm_eps", 1e-5),
+          c.flag("flip_sin_to_cos", true),
+          c.number("freq_shift", 0));
+    }
+
+    /** Pictures must be multiples of this, or skip connections would not meet. */
+    public int stride() {
+      return 1 << blockOutChannels.length - 1;
+    }
+  }
+
+  private final Config config;
+  private final Linear time1;
+  private final Linear time2;
+  private final Conv2d convIn;
+  private final List<DownBlock> down = new ArrayList<>();
+  private final ResnetBlock2D mid1;
+  private final Transformer2DModel midAttention;
+  private final ResnetBlock2D mid2;
+  private final List<UpBlock> up = new ArrayList<>();
+  private final GroupNorm normOut;
+  private final Conv2d convOut;
+
+  public UNet2DConditionModel(Config config, WeightNames names) {
+    this.config = config;
+    int[] channels = config.blockOutChannels();
+    int n = channels.length;
+    int timeWidth = 4 * channels[0];
+    convIn = Conv2d.same3x3(names.at("conv_in"), config.inChannels(), channels[0]);
+    time1 = new Linear(names.at("time_embedding").at("linear_1"), channels[0], timeWidth);
+    time2 = new Linear(names.at("time_embedding").at("linear_2"), timeWidth, timeWidth);
+    for (int i = 0; i < n; i++) {
+      int in = channels[Math.max(0, i - 1)];
+      down.add(new DownBlock(names.at("down_blocks").at(i), i, in, timeWidth));
+    }
+    int last = channels[n - 1];
+    WeightNames mid = names.at("mid_block");
+    mid1 = resnet(mid.at("resnets").at(0), last, last, timeWidth);
+    midAttention =
+        switch (config.midBlockType()) {
+          case "UNetMidBlock2DCrossAttn" -> transformer(mid.at("attentions").at(0), n - 1);
+          default ->
+              throw PriorArtException.badField(
+                  "mid_block_type", config.midBlockType() + " is not supported");
+        };
+    mid2 = resnet(mid.at("resnets").at(1), last, last, timeWidth);
+    for (int i = 0; i < n; i++) {
+      up.add(new UpBlock(names.at("up_blocks").at(i), i, timeWidth));
+    }
+    normOut =
+        new GroupNorm(
+            names.at("conv_norm_out"), config.normNumGroups(), channels[0], config.normEps());
+    convOut = Conv2d.same3x3(names.at("conv_out"), channels[0], config.outChannels());
+  }
+
+  /** The network as a script with one method, {@code forward}. */
+  public static Script compile(Config config, CompileOptions options) {
+    ScriptBuilder builder = new ScriptBuilder("UNet2DConditionModel", options);
+    UNet2DConditionModel net = new UNet2DConditionModel(config, builder.weights());
+    Graph g = builder.method("forward");
+    Value sample = g.input("sample");
+    Value timestep = g.input("timestep");
+    Value context = g.input("encoder_hidden_states");
+    Value y = net.forward(g, g.toCompute(sample, true), timestep, g.toCompute(context, false));
+    g.returns(g.toFloat32(y));
+    return builder.build();
+  }
+
+  /** Records the network; {@code timestep} is float32 {@code [N]}, the rest is in compute type. */
+  public Value forward(Graph g, Value sample, Value timestep, Value context) {
+    Value time = g.silu(timeEmbedding(g, timestep));
+    Value h = convIn.forward(g, sample);
+    Deque<Value> skips = new ArrayDeque<>();
+    skips.push(h);
+    for (DownBlock block : down) {
+      h = block.forward(g, h, time, context, skips);
+    }
+    h = mid1.forward(g, h, time);
+    h = midAttention.forward(g, h, context);
+    h = mid2.forward(g, h, time);
+    for (UpBlock block : up) {
+      h = block.forward(g, h, time, context, skips);
+    }
+    return convOut.forward(g, g.silu(normOut.forward(g, h)));
+  }
+
+  /** Sinusoids of the timestep (Vaswani et al. 2017) through a two-layer perceptron. */
+  private Value timeEmbedding(Graph g, Value timestep) {
+    int half = config.blockOutChannels()[0] / 2;
+    Value frequencies =
+        g.exp(g.mul(g.arange(half), -Math.log(10000) / (half - config.freqShift())));
+    Value angles = g.mul(g.unsqueeze(timestep, -1), frequencies);
+    Value sinusoids =
+        config.flipSinToCos()
+            ? g.concat(-1, g.cos(angles), g.sin(angles))
+            : g.concat(-1, g.sin(angles), g.cos(angles));
+    Value hidden = time1.forward(g, g.toCompute(sinusoids, false));
+    return time2.forward(g, g.silu(hidden));
+  }
+
+  private ResnetBlock2D resnet(WeightNames names, int in, int out, int timeWidth) {
+    return new ResnetBlock2D(names, in, out, timeWidth, config.normNumGroups(), config.normEps());
+  }
+
+  private Transformer2DModel transformer(WeightNames names, int level) {
+    return new Transformer2DModel(
+        names,
+        config.blockOutChannels()[level],
+        config.attentionHeads()[level],
+        config.transformerLayers()[level],
+        config.crossAttentionDim(),
+        config.useLinearProjection(),
+        config.normNumGroups());
+  }
+
+  private static boolean crossAttends(String type, String plain, String crossAttention) {
+    if (type.equals(plain)) {
+      return false;
+    }
+    if (type.equals(crossAttention)) {
+      return true;
+    }
+    throw PriorArtException.badField(
+        "block_types", type + " is not supported, only " + plain + " and " + crossAttention);
+  }
+
+  private final class DownBlock {
+    private final List<ResnetBlock2D> resnets = new ArrayList<>();
+    private final List<Transformer2DModel> attentions = new ArrayList<>();
+    private final Conv2d downsample;
+
+    DownBlock(WeightNames names, int level, int in, int timeWidth) {
+      int out = config.blockOutChannels()[level];
+      boolean attends =
+          crossAttends(config.downBlockTypes()[level], "DownBlock2D", "CrossAttnDownBlock2D");
+      for (int j = 0; j < config.layersPerBlock()[level]; j++) {
+        resnets.add(resnet(names.at("resnets").at(j), j == 0 ? in : out, out, timeWidth));
+        if (attends) {
+          attentions.add(transformer(names.at("attentions").at(j), level));
+        }
+      }
+      boolean last = level == config.blockOutChannels().length - 1;
+      downsample =
+          last ? null : new Conv2d(names.at("downsamplers").at(0).at("conv"), out, out, 3, 2, 1);
+    }
+
+    Value forward(Graph g, Value x, Value time, Value context, Deque<Value> skips) {
+      Value h = x;
+      for (int j = 0; j < resnets.size(); j++) {
+        h = resnets.get(j).forward(g, h, time);
+        if (!attentions.isEmpty()) {
+          h = attentions.get(j).forward(g, h, context);
+        }
+        skips.push(h);
+      }
+      if (downsample != null) {
+        h = downsample.forward(g, h);
+        skips.push(h);
+      }
+      return h;
+    }
+  }
+
+  private final class UpBlock {
+    private final List<ResnetBlock2D> resnets = new ArrayList<>();
+    private final List<Transformer2DModel> attentions = new ArrayList<>();
+    private final Conv2d upsample;
+
+    UpBlock(WeightNames names, int index, int timeWidth) {
+      int[] channels = config.blockOutChannels();
+      int n = channels.length;
+      int level = n - 1 - index;
+      int out = channels[level];
+      int previous = channels[Math.min(n - 1, level + 1)];
+      int deepestSkip = channels[Math.max(0, level - 1)];
+      boolean attends =
+          crossAttends(config.upBlockTypes()[index], "UpBlock2D", "CrossAttnUpBlock2D");
+      int layers = config.layersPerBlock()[level] + 1;
+      for (int j = 0; j < layers; j++) {
+        int skip = j == layers - 1 ? deepestSkip : out;
+        int in = (j == 0 ? previous : out) + skip;
+        resnets.add(resnet(names.at("resnets").at(j), in, out, timeWidth));
+        if (attends) {
+          attentions.add(transformer(names.at("attentions").at(j), level));
+        }
+      }
+      upsample =
+          level == 0 ? null : Conv2d.same3x3(names.at("upsamplers").at(0).at("conv"), out, out);
+    }
+
+    Value forward(Graph g, Value x, Value time, Value context, Deque<Value> skips) {
+      Value h = x;
+      for (int j = 0; j < resnets.size(); j++) {
+        h = resnets.get(j).forward(g, g.concat(1, h, skips.pop()), time);
+        if (!attentions.isEmpty()) {
+          h = attentions.get(j).forward(g, h, context);
+        }
+      }
+      return upsample == null ? h : upsample.forward(g, g.upsampleTo(h, skips.peek()));
+    }
+  }
+}
