@@ -115,16 +115,23 @@ public final class ScriptBuilder {
     } else {
       code.append("      c = v\n");
     }
-    if (!convert) {
-      // masters are updated in place: they must own their memory
-      code.append("      o = torch.clone(c)\n");
-    } else {
+    if (convert) {
       code.append("      o = c\n");
+    } else if (attribute.equals("ws")) {
+      // masters are updated in place: they must own their memory
+      code.append("      o = torch.requires_grad_(torch.clone(c), True)\n");
+    } else {
+      code.append("      o = torch.clone(c)\n");
     }
     code.append("      _0 = torch.append(kept, o)\n");
     code.append("    self.").append(attribute).append(" = kept\n");
     code.append("    return torch.zeros([1])\n");
     code.append("  def list_").append(attribute).append("(").append(self);
-    code.append(") -> List[Tensor]:\n    return self.").append(attribute).append("\n");
+    code.append(") -> List[Tensor]:\n");
+    code.append("    kept = annotate(List[Tensor], [])\n");
+    code.append("    all = self.").append(attribute).append("\n");
+    code.append("    for i in range(torch.len(all)):\n");
+    code.append("      _0 = torch.append(kept, torch.detach(all[i]))\n");
+    code.append("    return kept\n");
   }
 }

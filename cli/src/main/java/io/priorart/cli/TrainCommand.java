@@ -1,0 +1,194 @@
+package io.priorart.cli;
+
+import io.priorart.models.network.AutoencoderKL;
+import io.priorart.models.train.AutoencoderTraining;
+import io.priorart.models.train.PictureFolder;
+import io.priorart.models.train.TrainingListener;
+import io.priorart.models.train.TrainingPicture;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.List;
+import java.util.concurrent.Callable;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
+import java.util.function.BooleanSupplier;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Option;
+
+/** {@code priorart train}: makes a prior from a folder of pictures. */
+@Command(
+    name = "train",
+    description = "Trains a prior on pictures of your own.",
+    mixinStandardHelpOptions = true,
+    subcommands = {TrainCommand.Autoencoder.class},
+    synopsisSubcommandLabel = "autoencoder")
+final class TrainCommand implements Callable<Integer> {
+  @picocli.CommandLine.Spec private picocli.CommandLine.Model.CommandSpec spec;
+
+  @Override
+  public Integer call() {
+    throw new picocli.CommandLine.ParameterException(
+        spec.commandLine(), "name what to train: autoencoder");
+  }
+
+  /** What every training takes. */
+  static final class Common {
+    @Option(
+        names = "--data",
+        required = true,
+        paramLabel = "DIR",
+        description =
+            "Folder of PNG and JPEG pictures, captions in .txt files beside them; may be repeated.")
+    private List<Path> data;
+
+    @Option(
+        names = {"-o", "--out"},
+        required = true,
+        paramLabel = "DIR",
+        description = "Checkpoint folder to write, in the diffusers layout.")
+    private Path out;
+
+    @Option(
+        names = "--state",
+        paramLabel = "DIR",
+        description =
+            "Where the optimiser's state is kept; an existing one is resumed. Default: OUT.state")
+    private Path state;
+
+    @Option(
+        names = "--minutes",
+        defaultValue = "60",
+        description =
+            "Length of this lap; the learning rate falls to zero at its end. Default: ${DEFAULT-VALUE}")
+    private double minutes;
+
+    @Option(names = "--seed", defaultValue = "0", description = "Default: ${DEFAULT-VALUE}")
+    private long seed;
+
+    Path out() {
+      return out;
+    }
+
+    long seed() {
+      return seed;
+    }
+
+    Duration duration() {
+      return Duration.ofMillis(Math.round(minutes * 60_000));
+    }
+
+    Path state(String part) throws java.io.IOException {
+      Path folder = state != null ? state : out.resolveSibling(out.getFileName() + ".state");
+      Files.createDirectories(folder);
+      return folder.resolve(part + ".safetensors");
+    }
+
+    List<TrainingPicture> pictures() {
+      return PictureFolder.read(data);
+    }
+  }
+
+  @Command(
+      name = "autoencoder",
+      description = "Trains the auto-encoder (AutoencoderKL) and writes OUT/vae.",
+      mixinStandardHelpOptions = true)
+  static final class Autoencoder implements Callable<Integer> {
+    @Mixin private Common common;
+
+    @Option(names = "--channels", split = ",", defaultValue = "32,64,128")
+    private int[] channels;
+
+    @Option(names = "--latent-channels", defaultValue = "8")
+    private int latentChannels;
+
+    @Option(names = "--patch", defaultValue = "64")
+    private int patch;
+
+    @Option(names = "--batch", defaultValue = "16")
+    private int batch;
+
+    @Option(names = "--learning-rate", defaultValue = "1e-3")
+    private double learningRate;
+
+    @Option(names = "--kl-weight", defaultValue = "1e-4")
+    private double klWeight;
+
+    @Option(names = "--gradient-weight", defaultValue = "0.5")
+    private double gradientWeight;
+
+    @Override
+    public Integer call() throws Exception {
+      AutoencoderKL.Config config =
+          new AutoencoderKL.Config(3, 3, channels, 1, latentChannels, 8, false, true, true, 1, 0);
+      Path vae = Files.createDirectories(common.out().resolve("vae"));
+      try (StopSignal stop = new StopSignal()) {
+        AutoencoderTraining.run(
+            config,
+            new AutoencoderTraining.Options(
+                patch,
+                batch,
+                learningRate,
+                klWeight,
+                gradientWeight,
+                common.duration(),
+                common.seed()),
+            common.pictures(),
+            common.state("vae"),
+            vae,
+            stop,
+            new ConsoleListener());
+      }
+      return 0;
+    }
+  }
+
+  /**
+   * Turns SIGTERM and SIGINT into a stop after the running step; the process then ends as the
+   * signal asks.
+   */
+  static final class StopSignal implements BooleanSupplier, AutoCloseable {
+    private static final long GRACE_SECONDS = 60;
+    private final CountDownLatch finished = new CountDownLatch(1);
+    private volatile boolean stop;
+
+    StopSignal() {
+      Runtime.getRuntime()
+          .addShutdownHook(
+              new Thread(
+                  () -> {
+                    stop = true;
+                    try {
+                      finished.await(GRACE_SECONDS, TimeUnit.SECONDS);
+                    } catch (InterruptedException e) {
+                      Thread.currentThread().interrupt();
+                    }
+                  }));
+    }
+
+    @Override
+    public boolean getAsBoolean() {
+      return stop;
+    }
+
+    @Override
+    public void close() {
+      finished.countDown();
+    }
+  }
+
+  private static final class ConsoleListener implements TrainingListener {
+    @Override
+    public void progress(long step, double fraction, double loss, double samplesPerSecond) {
+      System.err.printf(
+          "step %d  %.0f %%  loss %.5f  %.1f pictures/s%n",
+          step, 100 * fraction, loss, samplesPerSecond);
+    }
+
+    @Override
+    public void note(String text) {
+      System.err.println(text);
+    }
+  }
+}

@@ -1,0 +1,159 @@
+package io.priorart.models.train;
+
+import ai.djl.ndarray.NDArray;
+import ai.djl.ndarray.NDManager;
+import ai.djl.ndarray.types.Shape;
+import io.priorart.models.engine.CompileOptions;
+import io.priorart.models.engine.Graph;
+import io.priorart.models.engine.Script;
+import io.priorart.models.engine.ScriptBuilder;
+import io.priorart.models.engine.ScriptModule;
+import io.priorart.models.engine.TensorSource;
+import io.priorart.models.engine.Value;
+import io.priorart.models.network.AutoencoderKL;
+import io.priorart.models.weights.PrefixedSource;
+import io.priorart.models.weights.SafetensorsFile;
+import io.priorart.solver.NoiseSource;
+import io.priorart.solver.TensorScope;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.Collections;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.function.BooleanSupplier;
+
+/**
+ * Trains an {@link AutoencoderKL}: {@code |x - D(z)| + gradientWeight |grad (x - D(z))| + klWeight
+ * KL(q(z|x) || N(0, I))} with {@code z} drawn from the posterior (Rombach et al. 2022, without the
+ * discriminator and the perceptual network).
+ */
+public final class AutoencoderTraining {
+  /**
+   * @param patch side of the training crops in pixels, a multiple of the stride
+   * @param klWeight weight of the KL divergence per latent element
+   * @param gradientWeight weight of the difference of horizontal and vertical gradients
+   */
+  public record Options(
+      int patch,
+      int batch,
+      double learningRate,
+      double klWeight,
+      double gradientWeight,
+      Duration duration,
+      long seed) {}
+
+  private AutoencoderTraining() {}
+
+  static Script script(AutoencoderKL.Config config, Options options, CompileOptions compile) {
+    ScriptBuilder builder = TrainingScript.builder("AutoencoderTraining", compile);
+    AutoencoderKL.Encoder encoder = new AutoencoderKL.Encoder(config, builder.weights());
+    AutoencoderKL.Decoder decoder = new AutoencoderKL.Decoder(config, builder.weights());
+    Graph g = builder.method("step");
+    Value hyper = g.input("hyper");
+    Value x = g.input("x");
+    Value noise = g.input("noise");
+    int c = config.latentChannels();
+    Value moments = g.toFloat32(encoder.forward(g, g.toCompute(x, true)));
+    Value mean = g.slice(moments, 1, 0, c);
+    Value logVariance = g.clamp(g.slice(moments, 1, c, 2L * c), -30, 20);
+    Value z = g.add(mean, g.mul(g.exp(g.mul(logVariance, 0.5)), noise));
+    Value y = g.toFloat32(decoder.forward(g, g.toCompute(z, true)));
+    Value error = g.sub(y, x);
+    Value absolute = g.call("torch.mean", g.call("torch.abs", error));
+    int size = options.patch();
+    Value gradient = g.add(meanDifference(g, error, 3, size), meanDifference(g, error, 2, size));
+    Value kl =
+        g.mul(
+            g.call(
+                "torch.mean",
+                g.sub(g.add(g.mul(mean, mean), g.exp(logVariance)), g.add(logVariance, 1.0))),
+            0.5);
+    Value loss =
+        g.add(
+            g.add(absolute, g.mul(gradient, options.gradientWeight())),
+            g.mul(kl, options.klWeight()));
+    return TrainingScript.finish(builder, g, loss, hyper, absolute, kl);
+  }
+
+  private static Value meanDifference(Graph g, Value x, int dim, int size) {
+    Value d = g.sub(g.slice(x, dim, 1, size), g.slice(x, dim, 0, size - 1));
+    return g.call("torch.mean", g.call("torch.abs", d));
+  }
+
+  /**
+   * Trains until {@code options.duration()} is over or a stop is asked for, then writes the
+   * averaged weights to {@code weights} (float16) and the state to {@code state}.
+   */
+  public static void run(
+      AutoencoderKL.Config config,
+      Options options,
+      List<TrainingPicture> pictures,
+      Path state,
+      Path vae,
+      BooleanSupplier stop,
+      TrainingListener listener) {
+    NoiseSource random = new NoiseSource(options.seed());
+    PatchSampler sampler = new PatchSampler(pictures, options.patch(), random);
+    try (Trainer trainer =
+        new Trainer(script(config, options, CompileOptions.AUTO), state, random)) {
+      NDManager manager = trainer.manager();
+      int latent = options.patch() / config.stride();
+      Shape noiseShape = new Shape(options.batch(), config.latentChannels(), latent, latent);
+      new TrainingRun(
+              state, options.duration(), options.learningRate(), options.batch(), stop, listener)
+          .run(
+              trainer,
+              () ->
+                  new NDArray[] {
+                    sampler.batch(options.batch()).to(manager), random.normal(manager, noiseShape)
+                  });
+      Path weights = vae.resolve("diffusion_pytorch_model.safetensors");
+      trainer.export(weights, "", name -> true);
+      double deviation = latentDeviation(config, weights, sampler, manager);
+      listener.note("latent standard deviation " + deviation);
+      CheckpointWriter.writeJson(vae.resolve("config.json"), configJson(config, 1 / deviation));
+    }
+  }
+
+  private static double latentDeviation(
+      AutoencoderKL.Config config, Path weights, PatchSampler sampler, NDManager manager) {
+    Script encoder = AutoencoderKL.compileEncoder(config, CompileOptions.AUTO);
+    TensorSource source =
+        new PrefixedSource(SafetensorsFile.open(weights), "encoder.", "quant_conv.");
+    try (ScriptModule module = ScriptModule.load(manager, encoder, source);
+        TensorScope scope = new TensorScope()) {
+      double squares = 0;
+      long count = 0;
+      for (int i = 0; i < 16; i++) {
+        for (float z : module.call("forward", sampler.batch(16).to(manager))[0].toFloatArray()) {
+          squares += (double) z * z;
+          count++;
+        }
+      }
+      return Math.sqrt(squares / count);
+    }
+  }
+
+  private static Map<String, Object> configJson(AutoencoderKL.Config config, double scalingFactor) {
+    int n = config.blockOutChannels().length;
+    Map<String, Object> json = new LinkedHashMap<>();
+    json.put("_class_name", "AutoencoderKL");
+    json.put("act_fn", "silu");
+    json.put("block_out_channels", config.blockOutChannels());
+    json.put("down_block_types", Collections.nCopies(n, "DownEncoderBlock2D"));
+    json.put("force_upcast", false);
+    json.put("in_channels", config.inChannels());
+    json.put("latent_channels", config.latentChannels());
+    json.put("layers_per_block", config.layersPerBlock());
+    json.put("mid_block_add_attention", config.midBlockAttention());
+    json.put("norm_num_groups", config.normNumGroups());
+    json.put("out_channels", config.outChannels());
+    json.put("sample_size", 256);
+    json.put("scaling_factor", scalingFactor);
+    json.put("up_block_types", Collections.nCopies(n, "UpDecoderBlock2D"));
+    json.put("use_post_quant_conv", config.postQuantConv());
+    json.put("use_quant_conv", config.quantConv());
+    return json;
+  }
+}

@@ -1,0 +1,86 @@
+package io.priorart.models.train;
+
+import io.priorart.models.engine.CompileOptions;
+import io.priorart.models.engine.Graph;
+import io.priorart.models.engine.Script;
+import io.priorart.models.engine.ScriptBuilder;
+import io.priorart.models.engine.Value;
+
+/**
+ * A whole training step as one script call: forward, loss, gradients, gradient clipping, AdamW
+ * (Loshchilov and Hutter 2019, arXiv 1711.05101) and an exponential moving average of the weights.
+ */
+final class TrainingScript {
+  static final double BETA1 = 0.9;
+  static final double BETA2 = 0.99;
+  static final double WEIGHT_DECAY = 0.01;
+  static final double MAX_GRADIENT_NORM = 1.0;
+
+  private TrainingScript() {}
+
+  /** A builder with the optimiser's state beside the weights. */
+  static ScriptBuilder builder(String className, CompileOptions options) {
+    return ScriptBuilder.trainable(className, options)
+        .listAttribute("m")
+        .listAttribute("v")
+        .listAttribute("steps")
+        .listAttribute("ema");
+  }
+
+  /**
+   * Ends the method {@code step}: minimises {@code loss}.
+   *
+   * @param hyper float32 {@code [2]}: learning rate, decay of the moving average
+   * @param terms parts of the loss to report
+   */
+  static Script finish(ScriptBuilder builder, Graph g, Value loss, Value hyper, Value... terms) {
+    Value ws = g.assign("self.ws");
+    g.statement("lr = torch.reshape(torch.slice(" + hyper + ", 0, 0, 1), annotate(List[int], []))");
+    g.statement(
+        "decay = torch.reshape(torch.slice(" + hyper + ", 0, 1, 2), annotate(List[int], []))");
+    Value gradients = g.assign("torch.grad([" + loss + "], " + ws + ", None, None, False, False)");
+    g.statement("gs = annotate(List[Tensor], [])");
+    g.statement("ps = annotate(List[Tensor], [])");
+    g.statement("for i in range(torch.len(" + gradients + ")):");
+    g.statement("  gi = unchecked_cast(Tensor, " + gradients + "[i])");
+    // AdamW walks raw memory: a channels-last gradient must take its weight's layout
+    g.statement("  a0 = torch.append(gs, torch.contiguous(gi))");
+    g.statement("  a1 = torch.append(ps, torch.detach(" + ws + "[i]))");
+    Value norm = listNorm(g, "gs");
+    Value scale =
+        g.assign(
+            "torch.clamp(torch.div(torch.full([], "
+                + MAX_GRADIENT_NORM
+                + "), torch.add("
+                + norm
+                + ", 1e-6)), None, 1.0)");
+    g.statement("torch._foreach_mul_(gs, " + scale + ")");
+    g.statement("torch._foreach_add_(self.steps, 1)");
+    g.statement(
+        "torch._fused_adamw_(ps, gs, self.m, self.v, annotate(List[Tensor], []), self.steps, lr=lr, beta1="
+            + BETA1
+            + ", beta2="
+            + BETA2
+            + ", weight_decay="
+            + WEIGHT_DECAY
+            + ", eps=1e-08, amsgrad=False, maximize=False)");
+    g.statement("rest = torch.rsub(decay, 1)");
+    g.statement("torch._foreach_mul_(self.ema, decay)");
+    g.statement("torch._foreach_add_(self.ema, torch._foreach_mul(ps, rest))");
+    // what the update reads and writes is returned, or the compiler drops the update as dead code
+    StringBuilder report =
+        new StringBuilder("torch.stack([torch.detach(" + loss + "), ").append(norm);
+    for (String list : new String[] {"ps", "self.m", "self.v", "self.ema"}) {
+      report.append(", ").append(listNorm(g, list));
+    }
+    for (Value term : terms) {
+      report.append(", torch.detach(").append(term).append(")");
+    }
+    g.returns(g.assign(report + "])"));
+    return builder.build();
+  }
+
+  private static Value listNorm(Graph g, String list) {
+    return g.assign("torch.norm(torch.stack(torch._foreach_norm(" + list + ")))");
+  }
+}
