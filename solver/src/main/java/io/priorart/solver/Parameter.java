@@ -26,4 +26,10 @@ public @interface Parameter {
 
   /** Largest allowed value of a number, inclusive. */
   double max() default Double.POSITIVE_INFINITY;
+
+  /**
+   * Whether a request may leave the component out although it has no default; it is then {@code
+   * null}.
+   */
+  boolean optional() default false;
 }
