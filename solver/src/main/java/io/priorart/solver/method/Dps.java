@@ -1,0 +1,118 @@
+package io.priorart.solver.method;
+
+import ai.djl.ndarray.NDArray;
+import ai.djl.ndarray.NDManager;
+import io.priorart.solver.LatentDiffusionModel;
+import io.priorart.solver.NoiseSchedule;
+import io.priorart.solver.Parameter;
+import io.priorart.solver.Problem;
+import io.priorart.solver.SolveContext;
+import io.priorart.solver.SolverMethod;
+import io.priorart.solver.SolverMethod.Need;
+import io.priorart.solver.TensorScope;
+import io.priorart.solver.TimestepSpacing;
+import java.util.Map;
+import java.util.Set;
+
+/**
+ * Diffusion posterior sampling (Chung et al., ICLR 2023, arXiv 2209.14687, algorithm 1), through
+ * the decoder when the prior is latent ("latent DPS").
+ *
+ * <p>With {@code z} the latent {@code [1, c, h, w]} in variance-preserving form, {@code a_t =
+ * alphaBar}, {@code s} the next timestep and {@code alpha = a_t / a_s}, a step is
+ *
+ * <pre>
+ *   z0 = denoise(z_t)
+ *   z' = sqrt(a_s) (1 - alpha)/(1 - a_t) z0 + sqrt(alpha) (1 - a_s)/(1 - a_t) z_t + sd xi,
+ *        sd^2 = (1 - alpha) (1 - a_s)/(1 - a_t)              (DDPM's ancestral step)
+ *   z_s = z' - zeta (1000 / steps) d/dz_t || y - A(D(z0)) ||
+ * </pre>
+ *
+ * with the un-squared norm, taken of each sample alone. The last step goes to {@code a_s = 1}
+ * without noise; the result is {@code D(z)}.
+ *
+ * <p>Deviations, and why: {@code zeta} counts per thousand steps, so that the guidance adds up to
+ * the same with fewer steps (the paper only knows 1000, where both agree); the posterior's variance
+ * is the small fixed one, because latent checkpoints learn none; the clean estimate is not clamped,
+ * which would cut the gradient where it saturates. {@code zeta} depends on the picture's size and
+ * noise ({@code solvers.md}, section 11): tune it.
+ */
+public final class Dps extends LatentSolver {
+  private static final double PAPER_STEPS = 1000;
+
+  public static final SolverMethod<Spec> METHOD =
+      new SolverMethod<>(
+          "dps",
+          "Diffusion posterior sampling: a gradient through denoiser and decoder at every step",
+          "Chung et al., Diffusion Posterior Sampling for General Noisy Inverse Problems, ICLR 2023,"
+              + " arXiv 2209.14687",
+          Set.of(Need.MODEL, Need.DECODER_GRADIENT, Need.DENOISER_GRADIENT),
+          Spec.class,
+          Map.of("fast", new Spec(100, 0.3), "paper", new Spec(1000, 0.3)),
+          Dps::new);
+
+  /**
+   * Parameters.
+   *
+   * @param steps denoiser evaluations
+   * @param zeta guidance per thousand steps
+   */
+  public record Spec(
+      @Parameter(doc = "Denoiser evaluations, each with its gradient", min = 1, max = 1000)
+          int steps,
+      @Parameter(
+              doc = "Weight of the normalised misfit gradient, per thousand steps",
+              min = 0,
+              max = 100)
+          double zeta) {
+    public Spec {
+      Range.require("steps", steps, 1, 1000);
+      Range.require("zeta", zeta, 0, 100);
+    }
+  }
+
+  private final Spec spec;
+
+  public Dps(Spec spec) {
+    this.spec = spec;
+  }
+
+  @Override
+  NDArray run(
+      Problem problem,
+      LatentDiffusionModel model,
+      SolveContext context,
+      NDManager work,
+      int chains) {
+    Observation y = new Observation(problem, work, chains);
+    NoiseSchedule schedule = model.schedule();
+    int[] timesteps = schedule.timesteps(spec.steps(), TimestepSpacing.TRAILING);
+    double zeta = spec.zeta() * PAPER_STEPS / spec.steps();
+    NDArray z = noise(context, work, model, chains);
+    for (int i = 0; i < timesteps.length; i++) {
+      boolean last = i == timesteps.length - 1;
+      double at = schedule.alphaBar(timesteps[i]);
+      double as = last ? 1 : schedule.alphaBar(timesteps[i + 1]);
+      double alpha = at / as;
+      try (TensorScope scope = new TensorScope()) {
+        Guidance guidance = Guidance.at(z, at, problem, y, model, context);
+        context.step(i + 1, timesteps.length, guidance.residualRms());
+        preview(context, i + 1, guidance.picture());
+        NDArray next =
+            guidance
+                .clean()
+                .mul(Math.sqrt(as) * (1 - alpha) / (1 - at))
+                .add(z.mul(Math.sqrt(alpha) * (1 - as) / (1 - at)))
+                .sub(guidance.gradient().mul(zeta));
+        if (!last) {
+          double sd = Math.sqrt((1 - alpha) * (1 - as) / (1 - at));
+          next = next.add(noise(context, work, model, chains).mul(sd));
+        }
+        z.close();
+        z = scope.keep(next);
+      }
+    }
+    context.checkpoint();
+    return Outcome.finite(model.decode(z));
+  }
+}

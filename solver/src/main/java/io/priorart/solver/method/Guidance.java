@@ -1,0 +1,57 @@
+package io.priorart.solver.method;
+
+import ai.djl.ndarray.NDArray;
+import io.priorart.solver.LatentDiffusionModel;
+import io.priorart.solver.Linearization;
+import io.priorart.solver.Problem;
+import io.priorart.solver.SolveContext;
+
+/**
+ * The gradient both DPS and ReSample follow: of the un-squared data misfit through decoder and
+ * denoiser.
+ *
+ * <p>With {@code z} in variance-preserving form, {@code clean = denoise(z / sqrt(alphaBar))},
+ * {@code x = D(clean)} and {@code r = y - A(x)}: {@code d/dz ||r|| = -(1/sqrt(alphaBar))
+ * J_denoise^T J_D^T J_A^T r / ||r||}, each sample with the norm of its own residual.
+ *
+ * @param clean {@code E[z0 | z]}, {@code [N, c, h, w]}
+ * @param gradient of {@code ||r||} in {@code z}, {@code [N, c, h, w]}; zero where {@code r} is
+ * @param picture {@code D(clean)}
+ * @param residualRms {@code RMS(r)}
+ */
+record Guidance(NDArray clean, NDArray gradient, NDArray picture, double residualRms) {
+  /** Arrays belong to the manager of {@code z} and to the caller's scope. */
+  static Guidance at(
+      NDArray z,
+      double alphaBar,
+      Problem problem,
+      Observation y,
+      LatentDiffusionModel model,
+      SolveContext context) {
+    double root = Math.sqrt(alphaBar);
+    double sigma = Math.sqrt((1 - alphaBar) / alphaBar);
+    context.checkpoint();
+    try (Linearization denoiser = model.denoiseAt(z.div(root), sigma, context.conditioning())) {
+      context.checkpoint();
+      try (Linearization decoder = model.decodeAt(denoiser.value());
+          Linearization forward = problem.operator().at(decoder.value())) {
+        NDArray residual = y.residualOf(forward.value());
+        NDArray unit = Observation.scale(residual, inverseNorms(residual));
+        context.checkpoint();
+        NDArray latent = decoder.pullback(forward.pullback(unit));
+        context.checkpoint();
+        NDArray gradient = denoiser.pullback(latent).div(-root);
+        return new Guidance(denoiser.value(), gradient, decoder.value(), y.rms(residual));
+      }
+    }
+  }
+
+  private static double[] inverseNorms(NDArray residual) {
+    double[] scale = Observation.sumsOfSquares(residual);
+    for (int i = 0; i < scale.length; i++) {
+      // NaN must stay NaN, or a diverged sample would go unnoticed.
+      scale[i] = scale[i] == 0 ? 0 : 1 / Math.sqrt(scale[i]);
+    }
+    return scale;
+  }
+}

@@ -1,0 +1,103 @@
+package io.priorart.solver.method;
+
+import io.priorart.solver.ErrorKind;
+import io.priorart.solver.PriorArtException;
+import io.priorart.solver.SolverMethod;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+
+/**
+ * The solvers there are, the default first. Immutable.
+ *
+ * <p>To add one: a file in this package and a line in {@link #BUILT_IN}. A module that solver may
+ * not depend on brings its own through {@link #Solvers(List)}.
+ */
+public final class Solvers {
+  /** The methods of this package. */
+  public static final List<SolverMethod<?>> BUILT_IN =
+      List.of(
+          ProxDiffusion.METHOD,
+          ReSample.METHOD,
+          Dps.METHOD,
+          TotalVariation.METHOD,
+          Wiener.METHOD,
+          Bicubic.METHOD,
+          PseudoInverse.METHOD);
+
+  private final Map<String, SolverMethod<?>> byId = new LinkedHashMap<>();
+
+  /** The built-in methods alone. */
+  public Solvers() {
+    this(List.of());
+  }
+
+  /** The built-in methods, then {@code extra}. */
+  public Solvers(List<SolverMethod<?>> extra) {
+    for (List<SolverMethod<?>> methods : List.of(BUILT_IN, extra)) {
+      for (SolverMethod<?> method : methods) {
+        if (byId.put(method.id(), method) != null) {
+          throw new IllegalArgumentException("two solvers are called " + method.id());
+        }
+      }
+    }
+  }
+
+  /** All of them, the default first. */
+  public List<SolverMethod<?>> list() {
+    return List.copyOf(byId.values());
+  }
+
+  /** What runs when nobody names a solver. */
+  public SolverMethod<?> defaultMethod() {
+    return ProxDiffusion.METHOD;
+  }
+
+  /**
+   * The method of a name.
+   *
+   * @throws PriorArtException NOT_FOUND with the nearest name
+   */
+  public SolverMethod<?> byId(String id) {
+    SolverMethod<?> method = byId.get(id);
+    if (method == null) {
+      String nearest = nearest(id);
+      throw new PriorArtException(
+          ErrorKind.NOT_FOUND,
+          "solver: there is no "
+              + id
+              + "; did you mean "
+              + nearest
+              + "? All: "
+              + String.join(", ", byId.keySet()),
+          Map.of("field", "solver", "nearest", nearest),
+          null);
+    }
+    return method;
+  }
+
+  private String nearest(String id) {
+    return byId.keySet().stream()
+        .min((a, b) -> Integer.compare(distance(id, a), distance(id, b)))
+        .orElseThrow();
+  }
+
+  /** Levenshtein's edit distance. */
+  private static int distance(String a, String b) {
+    int[] row = new int[b.length() + 1];
+    for (int j = 0; j < row.length; j++) {
+      row[j] = j;
+    }
+    for (int i = 1; i <= a.length(); i++) {
+      int diagonal = row[0];
+      row[0] = i;
+      for (int j = 1; j < row.length; j++) {
+        int above = row[j];
+        int change = a.charAt(i - 1) == b.charAt(j - 1) ? 0 : 1;
+        row[j] = Math.min(Math.min(above, row[j - 1]) + 1, diagonal + change);
+        diagonal = above;
+      }
+    }
+    return row[b.length()];
+  }
+}

@@ -1,0 +1,53 @@
+package io.priorart.solver.method;
+
+/**
+ * How well a restored picture explains its measurement.
+ *
+ * <p>A ratio is {@code RMS(y - A x) / sigma_eff} over the observed entries ({@link
+ * FinalDataStep#ratio}): 1 for the true picture. The judgement is about the picture as written. The
+ * ratio before the final data step and the size of that step are what tells a wrong operator or
+ * noise level from a right one, because the step itself can bend almost any picture to fit.
+ *
+ * @param judgement of {@code ratioAfter}
+ * @param ratioBefore before the final data step
+ * @param ratioAfter of the picture as written
+ * @param move RMS distance the step moved the picture, internal [-1,1] scale
+ * @param movedFar whether {@code move} exceeds what is usual: a warning of its own
+ */
+public record Verdict(
+    Judgement judgement, double ratioBefore, double ratioAfter, double move, boolean movedFar) {
+  /** Ratios from here to {@link #HIGHEST} are consistent. */
+  public static final double LOWEST = 0.7;
+
+  public static final double HIGHEST = 1.2;
+
+  /** Whether a picture fits its measurement as well as the noise lets it, better, or worse. */
+  public enum Judgement {
+    /** The residual is what the declared noise leaves. */
+    CONSISTENT,
+    /** The residual is smaller than the noise: the picture reproduces noise. */
+    OVERFITTED,
+    /**
+     * The residual is larger than the noise explains: a poor solve, or a wrong operator or sigma.
+     */
+    INCONSISTENT;
+
+    /** Of a ratio; NaN and infinity are inconsistent. */
+    public static Judgement of(double ratio) {
+      if (ratio < LOWEST) {
+        return OVERFITTED;
+      }
+      return ratio <= HIGHEST ? CONSISTENT : INCONSISTENT;
+    }
+  }
+
+  /**
+   * Judges a picture alone (a mean of samples is not a sample).
+   *
+   * @param usualMove largest move seen with right operators, internal scale; positive infinity when
+   *     not calibrated
+   */
+  public static Verdict of(double ratioBefore, double ratioAfter, double move, double usualMove) {
+    return new Verdict(Judgement.of(ratioAfter), ratioBefore, ratioAfter, move, move > usualMove);
+  }
+}

@@ -1,0 +1,131 @@
+package io.priorart.solver.method;
+
+import ai.djl.ndarray.NDArray;
+import ai.djl.ndarray.NDManager;
+import ai.djl.ndarray.types.Shape;
+import io.priorart.solver.Conditioning;
+import io.priorart.solver.EvaluationCounts;
+import io.priorart.solver.LatentDiffusionModel;
+import io.priorart.solver.Linearization;
+import io.priorart.solver.NoiseSchedule;
+import io.priorart.solver.schedule.BetaSchedule;
+import io.priorart.solver.schedule.VariancePreservingSchedule;
+import java.util.function.Supplier;
+
+/**
+ * The exact denoiser of latents {@code z ~ N(mean, S)} behind the linear codec {@code D(z) = B z},
+ * {@code E = B^-1}, with exact pullbacks: {@code E[z0 | z] = mean + S (S + sigma^2 I)^-1 (z -
+ * mean)}.
+ */
+class GaussianLatentModel implements LatentDiffusionModel {
+  static final Shape LATENT = new Shape(4, 2, 2);
+  static final Shape IMAGE = new Shape(1, 4, 4);
+
+  private final NDManager manager;
+  private final double[] mean;
+  private final double[][] covariance;
+  private final double[][] codec;
+  private final double[][] inverseCodec;
+  private final long[] counts = new long[6];
+
+  GaussianLatentModel(NDManager manager, double[] mean, double[][] covariance, double[][] codec) {
+    this.manager = manager;
+    this.mean = mean;
+    this.covariance = covariance;
+    this.codec = codec;
+    inverseCodec = Matrices.inverse(codec);
+  }
+
+  /** {@code S (S + sigma^2 I)^-1}. */
+  static double[][] gain(double[][] covariance, double sigma) {
+    double[][] noise = Matrices.diagonal(covariance.length, i -> sigma * sigma);
+    return Matrices.times(covariance, Matrices.inverse(Matrices.plus(covariance, 1, noise)));
+  }
+
+  @Override
+  public NDManager manager() {
+    return manager;
+  }
+
+  @Override
+  public Shape imageShape() {
+    return IMAGE;
+  }
+
+  @Override
+  public Shape latentShape() {
+    return LATENT;
+  }
+
+  @Override
+  public NoiseSchedule schedule() {
+    return new VariancePreservingSchedule(
+        BetaSchedule.SCALED_LINEAR, 1000, 0.00085, 0.012, false, 1);
+  }
+
+  @Override
+  public NDArray encode(NDArray x) {
+    counts[2]++;
+    return DenseOperator.Maps.linear(x, inverseCodec, LATENT);
+  }
+
+  @Override
+  public NDArray decode(NDArray z) {
+    counts[4]++;
+    return DenseOperator.Maps.linear(z, codec, IMAGE);
+  }
+
+  @Override
+  public NDArray denoise(NDArray z, double sigma, Conditioning conditioning) {
+    counts[0]++;
+    NDArray centre = z.getManager().create(Matrices.floats(mean), new Shape(1).addAll(LATENT));
+    NDArray shrunk = DenseOperator.Maps.linear(z.sub(centre), gain(covariance, sigma), LATENT);
+    return shrunk.add(centre);
+  }
+
+  @Override
+  public Linearization encodeAt(NDArray x) {
+    return linear(() -> encode(x), inverseCodec, IMAGE, 3);
+  }
+
+  @Override
+  public Linearization decodeAt(NDArray z) {
+    return linear(() -> decode(z), codec, LATENT, 5);
+  }
+
+  @Override
+  public Linearization denoiseAt(NDArray z, double sigma, Conditioning conditioning) {
+    return linear(() -> denoise(z, sigma, conditioning), gain(covariance, sigma), LATENT, 1);
+  }
+
+  private Linearization linear(Supplier<NDArray> map, double[][] matrix, Shape in, int slot) {
+    NDArray value = map.get();
+    double[][] transposed = Matrices.transpose(matrix);
+    return new Linearization() {
+      @Override
+      public NDArray value() {
+        return value;
+      }
+
+      @Override
+      public NDArray pullback(NDArray cotangent) {
+        counts[slot]++;
+        return DenseOperator.Maps.linear(cotangent, transposed, in);
+      }
+
+      @Override
+      public void close() {}
+    };
+  }
+
+  @Override
+  public Conditioning condition(
+      NDManager manager, String prompt, String negativePrompt, double guidanceScale) {
+    return Conditioning.NONE;
+  }
+
+  @Override
+  public EvaluationCounts counts() {
+    return new EvaluationCounts(counts[0], counts[1], counts[2], counts[3], counts[4], counts[5]);
+  }
+}

@@ -1,0 +1,226 @@
+package io.priorart.solver.method;
+
+import static io.priorart.solver.method.Matrices.diagonal;
+import static io.priorart.solver.method.Matrices.dot;
+import static io.priorart.solver.method.Matrices.inverse;
+import static io.priorart.solver.method.Matrices.normal;
+import static io.priorart.solver.method.Matrices.plus;
+import static io.priorart.solver.method.Matrices.scaled;
+import static io.priorart.solver.method.Matrices.times;
+import static io.priorart.solver.method.Matrices.transpose;
+
+import java.util.HashMap;
+import java.util.Map;
+import java.util.SplittableRandom;
+import java.util.function.Function;
+
+/**
+ * The solvers' algorithms written down a second time, from their papers' formulas, one chain at a
+ * time in double and on {@link GaussianOracle} alone. Shares no code with the solvers: schedule,
+ * data step and optimiser are its own.
+ */
+final class Reference {
+  private final GaussianOracle oracle;
+  private final double[] alphaBar = new double[1000];
+  private final double[][] forward;
+  private final double[][] back;
+  private final double[][] gram;
+  private final Map<Double, double[][]> gains = new HashMap<>();
+
+  Reference(GaussianOracle oracle) {
+    this.oracle = oracle;
+    double product = 1;
+    for (int t = 0; t < 1000; t++) {
+      double root = Math.sqrt(0.00085) + (Math.sqrt(0.012) - Math.sqrt(0.00085)) * t / 999;
+      product *= 1 - root * root;
+      alphaBar[t] = product;
+    }
+    forward = times(oracle.a, oracle.codec);
+    back = transpose(oracle.a);
+    gram = times(oracle.a, back);
+  }
+
+  GaussianOracle.Statistics statistics(
+      int chains, long seed, Function<SplittableRandom, double[]> chain) {
+    SplittableRandom random = new SplittableRandom(seed);
+    double[][] samples = new double[chains][];
+    for (int i = 0; i < chains; i++) {
+      samples[i] = chain.apply(random);
+    }
+    return oracle.statistics(samples);
+  }
+
+  private double[][] gain(double sigma) {
+    return gains.computeIfAbsent(sigma, s -> GaussianLatentModel.gain(oracle.covariance, s));
+  }
+
+  private double[] denoise(double[] z, double sigma) {
+    return plus(oracle.mean, 1, times(gain(sigma), plus(z, -1, oracle.mean)));
+  }
+
+  private double[] misfit(double[] x) {
+    return plus(oracle.y, -1, times(oracle.a, x));
+  }
+
+  private double[] proximal(double[] x, double gamma) {
+    double[][] system = plus(diagonal(GaussianOracle.M, i -> 1), gamma, gram);
+    return plus(x, gamma, times(back, times(inverse(system), misfit(x))));
+  }
+
+  /** DiffPIR with the residual's own weight; see {@link ProxDiffusion}. */
+  double[] proxDiffusion(ProxDiffusion.Spec spec, SplittableRandom random) {
+    int n = spec.steps();
+    double noise = GaussianOracle.SIGMA * GaussianOracle.SIGMA;
+    double trace = 0;
+    for (int i = 0; i < GaussianOracle.M; i++) {
+      trace += gram[i][i];
+    }
+    double high = Math.min(spec.startSigma(), Math.sqrt(1 / alphaBar[999] - 1));
+    double[] z = scaled(normal(random, GaussianOracle.D), high);
+    double[] clean = z;
+    for (int i = 0; i < n; i++) {
+      double sigma = level(i, n, high, spec.endSigma());
+      double[] x = times(oracle.codec, denoise(z, sigma));
+      double[] r = misfit(x);
+      double measured = Math.max(0, dot(r, r) - GaussianOracle.M * noise) / trace;
+      double variance = Math.min(measured, sigma * sigma / (1 + sigma * sigma));
+      clean = times(oracle.inverseCodec, proximal(x, variance / noise));
+      if (i < n - 1) {
+        double next = level(i + 1, n, high, spec.endSigma());
+        double[] eps = scaled(plus(z, -1, clean), 1 / sigma);
+        z = plus(clean, next * Math.sqrt(1 - spec.zeta()), eps);
+        z = plus(z, next * Math.sqrt(spec.zeta()), normal(random, GaussianOracle.D));
+      }
+    }
+    return times(oracle.codec, clean);
+  }
+
+  private static double level(int i, int n, double high, double low) {
+    double a = Math.pow(high, 1.0 / 7);
+    double b = Math.pow(low, 1.0 / 7);
+    return Math.pow(a + (b - a) * i / (n - 1), 7);
+  }
+
+  /** {@code d/dz || y - A B clean(z) ||} and the clean estimate, z in variance-preserving form. */
+  private double[][] guide(double[] z, double a) {
+    double sigma = Math.sqrt(1 / a - 1);
+    double[] clean = denoise(scaled(z, 1 / Math.sqrt(a)), sigma);
+    double[] r = plus(oracle.y, -1, times(forward, clean));
+    double[] g = times(transpose(gain(sigma)), times(transpose(forward), r));
+    return new double[][] {clean, scaled(g, -1 / Math.sqrt(a * dot(r, r)))};
+  }
+
+  /** DPS, algorithm 1: ancestral sampling with fixed small variance. */
+  double[] dps(Dps.Spec spec, SplittableRandom random) {
+    double[] z = normal(random, GaussianOracle.D);
+    for (int i = 0; i < spec.steps(); i++) {
+      double a = alphaBar[trailing(i, spec.steps())];
+      double b = i == spec.steps() - 1 ? 1 : alphaBar[trailing(i + 1, spec.steps())];
+      double beta = 1 - a / b;
+      double[][] guide = guide(z, a);
+      double[] next = scaled(guide[0], Math.sqrt(b) * beta / (1 - a));
+      next = plus(next, Math.sqrt(1 - beta) * (1 - b) / (1 - a), z);
+      next = plus(next, -spec.zeta() * 1000 / spec.steps(), guide[1]);
+      double[] xi = normal(random, GaussianOracle.D);
+      z = plus(next, Math.sqrt(beta * (1 - b) / (1 - a)), xi);
+    }
+    return times(oracle.codec, z);
+  }
+
+  private static int trailing(int i, int steps) {
+    return (int) Math.rint(1000 - i * 1000.0 / steps) - 1;
+  }
+
+  /** ReSample, algorithms 1 and 2. */
+  double[] reSample(ReSample.Spec spec, SplittableRandom random) {
+    int steps = spec.steps();
+    double[] grid = new double[steps + 1];
+    for (int i = 0; i < steps; i++) {
+      grid[i] = alphaBar[(steps - 1 - i) * (1000 / steps) + 1];
+    }
+    grid[steps] = alphaBar[0];
+    double[] z = normal(random, GaussianOracle.D);
+    for (int i = 0; i < steps; i++) {
+      int down = steps - 1 - i;
+      double a = grid[i];
+      double p = grid[i + 1];
+      double[][] guide = guide(z, a);
+      z = plus(ddim(z, guide[0], a, p), -0.5 * a, guide[1]);
+      if (down > 0 && down <= steps - steps / 3 && down % spec.every() == 0) {
+        double[] ahead = z;
+        double[] clean = null;
+        for (int k = i + 1; k < Math.min(i + 6, steps); k++) {
+          clean = denoise(scaled(ahead, 1 / Math.sqrt(grid[k])), Math.sqrt(1 / grid[k] - 1));
+          ahead = ddim(ahead, clean, grid[k], grid[k + 1]);
+        }
+        double[] consistent =
+            down >= steps / 3 ? pixelStage(spec, clean) : latentStage(spec, clean);
+        double s = spec.gamma() * (1 - p) / (1 - a) * (1 - a / p);
+        double variance = 1 / (1 / s + 1 / (1 - p));
+        double[] product =
+            plus(scaled(consistent, variance * Math.sqrt(p) / (1 - p)), variance / s, z);
+        z = plus(product, Math.sqrt(variance), normal(random, GaussianOracle.D));
+      }
+    }
+    return times(oracle.codec, latentStage(spec, z));
+  }
+
+  private static double[] ddim(double[] z, double[] clean, double a, double p) {
+    double[] eps = scaled(plus(z, -Math.sqrt(a), clean), 1 / Math.sqrt(1 - a));
+    return plus(scaled(clean, Math.sqrt(p)), Math.sqrt(1 - p), eps);
+  }
+
+  private double[] pixelStage(ReSample.Spec spec, double[] clean) {
+    double[] x = times(oracle.codec, clean);
+    if (!spec.closedFormPixels()) {
+      x = adamW(oracle.a, x, spec.pixelRate(), spec.weightDecay(), spec.pixelIterations(), spec);
+      return times(oracle.inverseCodec, x);
+    }
+    double low = 1e-9;
+    double high = 1e9;
+    if (meanSquare(misfit(x)) <= GaussianOracle.SIGMA * GaussianOracle.SIGMA) {
+      return clean;
+    }
+    for (int i = 0; i < 60; i++) {
+      double gamma = Math.sqrt(low * high);
+      boolean misses =
+          meanSquare(misfit(proximal(x, gamma))) > GaussianOracle.SIGMA * GaussianOracle.SIGMA;
+      low = misses ? gamma : low;
+      high = misses ? high : gamma;
+    }
+    return times(oracle.inverseCodec, proximal(x, high));
+  }
+
+  private double[] latentStage(ReSample.Spec spec, double[] clean) {
+    return adamW(
+        forward, clean, spec.latentRate(), spec.weightDecay(), spec.latentIterations(), spec);
+  }
+
+  private double[] adamW(
+      double[][] map, double[] start, double rate, double decay, int most, ReSample.Spec spec) {
+    double[] x = start.clone();
+    double[] m = new double[x.length];
+    double[] v = new double[x.length];
+    double[] losses = new double[most];
+    for (int k = 0; k < most; k++) {
+      double[] r = plus(oracle.y, -1, times(map, x));
+      losses[k] = meanSquare(r);
+      if (losses[k] <= GaussianOracle.SIGMA * GaussianOracle.SIGMA
+          || k >= 10 && (losses[k - 10] - losses[k]) / losses[k - 10] < spec.plateau()) {
+        break;
+      }
+      double[] g = scaled(times(transpose(map), r), -2.0 / r.length);
+      for (int j = 0; j < x.length; j++) {
+        m[j] = 0.9 * m[j] + 0.1 * g[j];
+        v[j] = 0.999 * v[j] + 0.001 * g[j] * g[j];
+        double root = Math.sqrt(v[j] / (1 - Math.pow(0.999, k + 1))) + 1e-8;
+        x[j] -= rate * (decay * x[j] + m[j] / (1 - Math.pow(0.9, k + 1)) / root);
+      }
+    }
+    return x;
+  }
+
+  private static double meanSquare(double[] r) {
+    return dot(r, r) / r.length;
+  }
+}
