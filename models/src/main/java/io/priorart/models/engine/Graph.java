@@ -71,6 +71,14 @@ public final class Graph {
     return call("torch.contiguous", cast(x, Precision.FLOAT32));
   }
 
+  /** float32 in whatever layout the network computes in: for losses, whose gradients then come back in that layout. */
+  public Value toFloat32Loss(Value x, boolean featureMap) {
+    Value cast = cast(x, Precision.FLOAT32);
+    return featureMap && builder.options().channelsLast()
+        ? call("torch.contiguous", cast, raw("memory_format=2"))
+        : cast;
+  }
+
   private Value cast(Value x, Precision precision) {
     return call("torch.to", x, precision.scalarType(), false, false, null);
   }

@@ -54,12 +54,12 @@ public final class AutoencoderTraining {
     Value x = g.input("x");
     Value noise = g.input("noise");
     int c = config.latentChannels();
-    Value moments = g.toFloat32(encoder.forward(g, g.toCompute(x, true)));
+    Value moments = g.toFloat32Loss(encoder.forward(g, g.toCompute(x, true)), true);
     Value mean = g.slice(moments, 1, 0, c);
     Value logVariance = g.clamp(g.slice(moments, 1, c, 2L * c), -30, 20);
     Value z = g.add(mean, g.mul(g.exp(g.mul(logVariance, 0.5)), noise));
-    Value y = g.toFloat32(decoder.forward(g, g.toCompute(z, true)));
-    Value error = g.sub(y, x);
+    Value y = g.toFloat32Loss(decoder.forward(g, g.toCompute(z, true)), true);
+    Value error = g.sub(y, g.toFloat32Loss(x, true));
     Value absolute = g.call("torch.mean", g.call("torch.abs", error));
     int size = options.patch();
     Value gradient = g.add(meanDifference(g, error, 3, size), meanDifference(g, error, 2, size));

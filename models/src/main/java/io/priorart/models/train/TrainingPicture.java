@@ -1,5 +1,7 @@
 package io.priorart.models.train;
 
+import ai.djl.ndarray.types.Shape;
+import io.priorart.solver.HostTensor;
 import io.priorart.solver.NoiseSource;
 
 /**
@@ -33,5 +35,19 @@ public record TrainingPicture(int width, int height, byte[] rgb, String caption)
         }
       }
     }
+  }
+
+  /** The top left part as {@code [1, 3, height, width]} in [-1,1]. */
+  HostTensor topLeft(int partWidth, int partHeight) {
+    float[] values = new float[3 * partWidth * partHeight];
+    for (int y = 0; y < partHeight; y++) {
+      for (int x = 0; x < partWidth; x++) {
+        for (int c = 0; c < 3; c++) {
+          values[(c * partHeight + y) * partWidth + x] =
+              (rgb[3 * (y * width + x) + c] & 0xff) / 127.5f - 1;
+        }
+      }
+    }
+    return new HostTensor(new Shape(1, 3, partHeight, partWidth), values);
   }
 }

@@ -1,0 +1,459 @@
+package io.priorart.models;
+
+import ai.djl.ndarray.NDArray;
+import ai.djl.ndarray.NDManager;
+import ai.djl.ndarray.types.Shape;
+import io.priorart.models.engine.CompileOptions;
+import io.priorart.models.engine.Graph;
+import io.priorart.models.engine.Script;
+import io.priorart.models.engine.ScriptBuilder;
+import io.priorart.models.engine.ScriptModule;
+import io.priorart.models.engine.TensorSource;
+import io.priorart.models.engine.Value;
+import io.priorart.models.network.AutoencoderKL;
+import io.priorart.models.network.ClipTextModel;
+import io.priorart.models.network.ConfigNode;
+import io.priorart.models.network.UNet2DConditionModel;
+import io.priorart.models.tokenizer.ClipTokenizer;
+import io.priorart.models.weights.PrefixedSource;
+import io.priorart.models.weights.SafetensorsFile;
+import io.priorart.solver.Conditioning;
+import io.priorart.solver.ErrorKind;
+import io.priorart.solver.HostTensor;
+import io.priorart.solver.LatentDiffusionModel;
+import io.priorart.solver.NoiseSchedule;
+import io.priorart.solver.PriorArtException;
+import io.priorart.solver.schedule.BetaSchedule;
+import io.priorart.solver.schedule.VariancePreservingSchedule;
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.security.DigestInputStream;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
+import java.util.HexFormat;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.stream.Stream;
+
+/**
+ * A Stable Diffusion checkpoint in the diffusers folder layout, loaded: U-Net, auto-encoder, text
+ * encoder, tokenizer, noise schedule. Safe for concurrent use; {@link #bind} gives the solver's
+ * view for one picture size.
+ */
+public final class DiffusionPipeline implements AutoCloseable {
+  private final Path directory;
+  private final NDManager manager = ScriptModule.newManager();
+  private final AutoencoderKL.Config vae;
+  private final UNet2DConditionModel.Config unetConfig;
+  private final PredictionType prediction;
+  private final NoiseSchedule schedule;
+  private final ClipTokenizer tokenizer;
+  private final ScriptModule unet;
+  private final ScriptModule encoder;
+  private final ScriptModule decoder;
+  private final ScriptModule textEncoder;
+  private final int vocabularySize;
+
+  /**
+   * Loads a checkpoint.
+   *
+   * @throws PriorArtException NOT_FOUND, INVALID_ARGUMENT or FAILED_PRECONDITION naming the file
+   *     and the defect
+   */
+  public static DiffusionPipeline load(Path directory, CompileOptions options) {
+    return new DiffusionPipeline(directory, options);
+  }
+
+  private DiffusionPipeline(Path directory, CompileOptions options) {
+    this.directory = directory;
+    try {
+      if (!Files.isDirectory(directory)) {
+        throw new PriorArtException(
+            ErrorKind.NOT_FOUND, "model: " + directory + " is no checkpoint folder");
+      }
+      ConfigNode index = ConfigNode.read(directory.resolve("model_index.json"));
+      index.requireDefault("_class_name", "StableDiffusionPipeline");
+      vae = AutoencoderKL.Config.of(config("vae"));
+      unetConfig = UNet2DConditionModel.Config.of(config("unet"));
+      ClipTextModel.Config text = ClipTextModel.Config.of(config("text_encoder"));
+      requireMatching(text);
+      ConfigNode scheduler = ConfigNode.read(directory.resolve("scheduler/scheduler_config.json"));
+      prediction = PredictionType.of(scheduler);
+      schedule = schedule(scheduler);
+      vocabularySize = text.vocabSize();
+      tokenizer = ClipTokenizer.open(directory.resolve("tokenizer"), text.maxPositionEmbeddings());
+      unet = load(unetScript(options), weights("unet", "diffusion_pytorch_model"));
+      TensorSource vaeWeights = weights("vae", "diffusion_pytorch_model");
+      encoder =
+          load(encoderScript(options), new PrefixedSource(vaeWeights, "encoder.", "quant_conv."));
+      decoder =
+          load(
+              decoderScript(options),
+              new PrefixedSource(vaeWeights, "decoder.", "post_quant_conv."));
+      textEncoder = load(ClipTextModel.compile(text, options), weights("text_encoder", "model"));
+    } catch (RuntimeException e) {
+      manager.close();
+      throw e;
+    }
+  }
+
+  private ConfigNode config(String part) {
+    return ConfigNode.read(directory.resolve(part).resolve("config.json"));
+  }
+
+  private TensorSource weights(String part, String stem) {
+    return new WithoutBuffers(
+        SafetensorsFile.open(directory.resolve(part).resolve(stem + ".safetensors")));
+  }
+
+  private ScriptModule load(Script script, TensorSource source) {
+    return ScriptModule.load(manager, script, source);
+  }
+
+  private void requireMatching(ClipTextModel.Config text) {
+    if (unetConfig.inChannels() != vae.latentChannels()
+        || unetConfig.outChannels() != vae.latentChannels()) {
+      throw new PriorArtException(
+          ErrorKind.FAILED_PRECONDITION,
+          "unet: takes %d and gives %d channels, the auto-encoder's latents have %d"
+              .formatted(unetConfig.inChannels(), unetConfig.outChannels(), vae.latentChannels()));
+    }
+    if (text.hiddenSize() != unetConfig.crossAttentionDim()) {
+      throw new PriorArtException(
+          ErrorKind.FAILED_PRECONDITION,
+          "text_encoder: is %d wide, the U-Net attends to %d"
+              .formatted(text.hiddenSize(), unetConfig.crossAttentionDim()));
+    }
+  }
+
+  private static NoiseSchedule schedule(ConfigNode c) {
+    return new VariancePreservingSchedule(
+        BetaSchedule.of(c.text("beta_schedule", "linear")),
+        c.integer("num_train_timesteps", 1000, 1, 1_000_000),
+        c.number("beta_start", 0.0001),
+        c.number("beta_end", 0.02),
+        c.flag("rescale_betas_zero_snr", false),
+        c.integer("steps_offset", 0, 0, 1000));
+  }
+
+  // ---- scripts: the networks with the solver's conventions around them
+
+  /**
+   * {@code denoise(z, rates, timestep, context)}; rates: input scale, skip, out, guidance scale.
+   */
+  private Script unetScript(CompileOptions options) {
+    ScriptBuilder builder = new ScriptBuilder("UNet2DConditionModel", options);
+    UNet2DConditionModel net = new UNet2DConditionModel(unetConfig, builder.weights());
+    Graph plain = builder.method("forward");
+    Value sample = plain.input("sample");
+    Value timestep = plain.input("timestep");
+    Value context = plain.input("encoder_hidden_states");
+    plain.returns(evaluate(plain, net, sample, timestep, context));
+
+    Graph g = builder.method("denoise");
+    Value z = g.input("z");
+    Value rates = g.input("rates");
+    Value t = g.input("timestep");
+    Value c = g.input("context");
+    Value predicted = evaluate(g, net, g.mul(z, g.slice(rates, 0, 0, 1)), t, expand(g, c, z));
+    g.returns(cleanEstimate(g, z, rates, predicted));
+
+    Graph guided = builder.method("denoise_guided");
+    z = guided.input("z");
+    rates = guided.input("rates");
+    t = guided.input("timestep");
+    Value positive = guided.input("positive");
+    Value negative = guided.input("negative");
+    Value scaled = guided.mul(z, guided.slice(rates, 0, 0, 1));
+    Value both =
+        evaluate(
+            guided,
+            net,
+            guided.concat(0, scaled, scaled),
+            t,
+            guided.concat(0, expand(guided, negative, z), expand(guided, positive, z)));
+    Value fromNegative = guided.chunk(both, 2, 0, 0);
+    Value difference = guided.sub(guided.chunk(both, 2, 0, 1), fromNegative);
+    predicted = guided.add(fromNegative, guided.mul(difference, guided.slice(rates, 0, 3, 4)));
+    guided.returns(cleanEstimate(guided, z, rates, predicted));
+    return builder.build();
+  }
+
+  private static Value evaluate(
+      Graph g, UNet2DConditionModel net, Value sample, Value timestep, Value context) {
+    return g.toFloat32(
+        net.forward(g, g.toCompute(sample, true), timestep, g.toCompute(context, false)));
+  }
+
+  private static Value cleanEstimate(Graph g, Value z, Value rates, Value predicted) {
+    return g.add(g.mul(z, g.slice(rates, 0, 1, 2)), g.mul(predicted, g.slice(rates, 0, 2, 3)));
+  }
+
+  private static Value expand(Graph g, Value context, Value z) {
+    return g.call("torch.expand", context, Graph.raw("[" + g.size(z, 0) + ", -1, -1]"));
+  }
+
+  /**
+   * {@code encode(x, rows, columns)}: picks (and so mirrors) rows and columns, then the scaled
+   * mean.
+   */
+  private Script encoderScript(CompileOptions options) {
+    ScriptBuilder builder = new ScriptBuilder("AutoencoderKLEncoder", options);
+    AutoencoderKL.Encoder net = new AutoencoderKL.Encoder(vae, builder.weights());
+    Graph plain = builder.method("forward");
+    plain.returns(mean(plain, net, plain.input("x")));
+    Graph g = builder.method("encode");
+    Value x = g.input("x");
+    Value padded = pick(g, x, g.input("rows"), g.input("columns"));
+    g.returns(g.mul(g.add(mean(g, net, padded), -vae.shiftFactor()), vae.scalingFactor()));
+    return builder.build();
+  }
+
+  private Value mean(Graph g, AutoencoderKL.Encoder net, Value x) {
+    Value moments = net.forward(g, g.toCompute(x, true));
+    return g.toFloat32(g.slice(moments, 1, 0, vae.latentChannels()));
+  }
+
+  /** {@code decode(z, rows, columns)}: the picture's own rows and columns of the decoded latent. */
+  private Script decoderScript(CompileOptions options) {
+    ScriptBuilder builder = new ScriptBuilder("AutoencoderKLDecoder", options);
+    AutoencoderKL.Decoder net = new AutoencoderKL.Decoder(vae, builder.weights());
+    Graph plain = builder.method("forward");
+    plain.returns(plain.toFloat32(net.forward(plain, plain.toCompute(plain.input("z"), true))));
+    Graph g = builder.method("decode");
+    Value z = g.add(g.mul(g.input("z"), 1 / vae.scalingFactor()), vae.shiftFactor());
+    Value picture = g.toFloat32(net.forward(g, g.toCompute(z, true)));
+    g.returns(pick(g, picture, g.input("rows"), g.input("columns")));
+    return builder.build();
+  }
+
+  private static Value pick(Graph g, Value x, Value rows, Value columns) {
+    return g.call("torch.index_select", g.call("torch.index_select", x, 2, rows), 3, columns);
+  }
+
+  // ---- the public face
+
+  /** The folder's name. */
+  public String name() {
+    return directory.toAbsolutePath().normalize().getFileName().toString();
+  }
+
+  public NoiseSchedule schedule() {
+    return schedule;
+  }
+
+  /** Number of parameters of all networks. */
+  public long parameters() {
+    return Stream.of(unet, encoder, decoder, textEncoder)
+        .flatMap(m -> m.script().weights().stream())
+        .mapToLong(w -> w.shape().size())
+        .sum();
+  }
+
+  /**
+   * SHA-256 over the names and contents of the checkpoint's weights and configurations, in name
+   * order.
+   */
+  public String hash() {
+    try (Stream<Path> files = Files.walk(directory)) {
+      MessageDigest digest = MessageDigest.getInstance("SHA-256");
+      for (Path file :
+          files
+              .filter(f -> f.toString().matches(".*\\.(safetensors|json|txt)"))
+              .sorted()
+              .toList()) {
+        digest.update(directory.relativize(file).toString().getBytes());
+        try (InputStream in = new DigestInputStream(Files.newInputStream(file), digest)) {
+          in.transferTo(java.io.OutputStream.nullOutputStream());
+        }
+      }
+      return HexFormat.of().formatHex(digest.digest());
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    } catch (NoSuchAlgorithmException e) {
+      throw new AssertionError(e);
+    }
+  }
+
+  /**
+   * The solver's view of this model for pictures of one size; holds no weights of its own.
+   *
+   * @param height 1 or more pixels; padded inside to the networks' stride by reflection
+   * @param width as {@code height}
+   */
+  public LatentDiffusionModel bind(int height, int width) {
+    return new BoundPipeline(this, height, width);
+  }
+
+  /** Pixels that a picture's side is padded to a multiple of. */
+  int stride() {
+    return vae.stride() * unetConfig.stride();
+  }
+
+  AutoencoderKL.Config vae() {
+    return vae;
+  }
+
+  NDManager manager() {
+    return manager;
+  }
+
+  ScriptModule unet() {
+    return unet;
+  }
+
+  ScriptModule encoder() {
+    return encoder;
+  }
+
+  ScriptModule decoder() {
+    return decoder;
+  }
+
+  PredictionType prediction() {
+    return prediction;
+  }
+
+  Conditioning condition(
+      NDManager target, String prompt, String negativePrompt, double guidanceScale) {
+    if (!(guidanceScale >= 0 && guidanceScale <= 100)) {
+      throw PriorArtException.badField("guidance-scale", "must be 0 to 100, was " + guidanceScale);
+    }
+    NDArray positive = embed(target, prompt);
+    return new Conditioning(
+        positive, guidanceScale == 1 ? null : embed(target, negativePrompt), guidanceScale);
+  }
+
+  /** Whether the text encoder would cut this prompt. */
+  public boolean truncates(String prompt) {
+    return tokenizer.encode(prompt).truncated();
+  }
+
+  private NDArray embed(NDManager target, String prompt) {
+    long[] ids = tokenizer.encode(prompt).ids();
+    try (NDArray input = target.create(ids, new Shape(1, ids.length))) {
+      return textEncoder.call("forward", input)[0];
+    }
+  }
+
+  /**
+   * Runs one network on tensors from outside, so that people can check a conversion.
+   *
+   * @param part {@code unet} (sample, timestep, encoder_hidden_states), {@code vae.encoder} (x),
+   *     {@code vae.decoder} (z), {@code text_encoder} (input_ids)
+   * @param inputs by name
+   * @return the network's output, unscaled
+   */
+  public HostTensor trace(String part, Map<String, HostTensor> inputs) {
+    try (NDManager scratch = manager.newSubManager()) {
+      return switch (part) {
+        case "unet" ->
+            trace(
+                unet,
+                checked(inputs, "sample", 4, unetConfig.inChannels(), unetConfig.stride())
+                    .to(scratch),
+                checked(inputs, "timestep", 1, -1, 1).to(scratch),
+                checked(inputs, "encoder_hidden_states", 3, -1, 1, unetConfig.crossAttentionDim())
+                    .to(scratch));
+        case "vae.encoder" ->
+            trace(encoder, checked(inputs, "x", 4, vae.inChannels(), vae.stride()).to(scratch));
+        case "vae.decoder" ->
+            trace(decoder, checked(inputs, "z", 4, vae.latentChannels(), 1).to(scratch));
+        case "text_encoder" -> trace(textEncoder, tokenIds(scratch, inputs));
+        default ->
+            throw new PriorArtException(
+                ErrorKind.NOT_FOUND,
+                "part: " + part + " is none of unet, vae.encoder, vae.decoder, text_encoder");
+      };
+    }
+  }
+
+  private static HostTensor trace(ScriptModule module, NDArray... inputs) {
+    return HostTensor.of(module.call("forward", inputs)[0]);
+  }
+
+  private NDArray tokenIds(NDManager scratch, Map<String, HostTensor> inputs) {
+    HostTensor ids = checked(inputs, "input_ids", 2, -1, 1);
+    if (ids.shape().get(1) > tokenizer.maxLength()) {
+      throw PriorArtException.badField(
+          "input_ids", "has more than " + tokenizer.maxLength() + " positions");
+    }
+    long[] values = new long[ids.values().length];
+    for (int i = 0; i < values.length; i++) {
+      values[i] = (long) ids.values()[i];
+      if (values[i] < 0 || values[i] >= vocabularySize) {
+        throw PriorArtException.badField(
+            "input_ids", values[i] + " is outside 0 to " + (vocabularySize - 1));
+      }
+    }
+    return scratch.create(values, ids.shape());
+  }
+
+  private static HostTensor checked(
+      Map<String, HostTensor> inputs, String name, int rank, long channels, long multiple) {
+    return checked(inputs, name, rank, channels, multiple, -1);
+  }
+
+  private static HostTensor checked(
+      Map<String, HostTensor> inputs,
+      String name,
+      int rank,
+      long channels,
+      long multiple,
+      long lastAxis) {
+    HostTensor tensor = inputs.get(name);
+    if (tensor == null) {
+      throw PriorArtException.badField("inputs", "lacks the tensor " + name);
+    }
+    long[] shape = tensor.shape().getShape();
+    boolean fits = shape.length == rank && tensor.shape().size() > 0;
+    fits = fits && (channels < 0 || rank > 1 && shape[1] == channels);
+    fits = fits && (rank < 4 || shape[2] % multiple == 0 && shape[3] % multiple == 0);
+    fits = fits && (lastAxis < 0 || shape[rank - 1] == lastAxis);
+    if (!fits) {
+      throw PriorArtException.badField(
+          name,
+          "is %s; needs rank %d%s%s%s"
+              .formatted(
+                  tensor.shape(),
+                  rank,
+                  channels < 0 ? "" : ", " + channels + " channels",
+                  multiple == 1 ? "" : ", sides that are multiples of " + multiple,
+                  lastAxis < 0 ? "" : ", last axis " + lastAxis));
+    }
+    return tensor;
+  }
+
+  @Override
+  public void close() {
+    for (ScriptModule module : List.of(unet, encoder, decoder, textEncoder)) {
+      module.close();
+    }
+    tokenizer.close();
+    manager.close();
+  }
+
+  /** Hides buffers that older exporters wrote beside the weights. */
+  private record WithoutBuffers(TensorSource source) implements TensorSource {
+    @Override
+    public String name() {
+      return source.name();
+    }
+
+    @Override
+    public Map<String, Shape> shapes() {
+      Map<String, Shape> shapes = new LinkedHashMap<>(source.shapes());
+      shapes.keySet().removeIf(name -> name.endsWith("position_ids"));
+      return shapes;
+    }
+
+    @Override
+    public NDArray map(NDManager target, String name) {
+      return source.map(target, name);
+    }
+  }
+}

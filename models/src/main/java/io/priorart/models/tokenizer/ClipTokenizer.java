@@ -1,0 +1,199 @@
+package io.priorart.models.tokenizer;
+
+import ai.djl.huggingface.tokenizers.HuggingFaceTokenizer;
+import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.node.ArrayNode;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import io.priorart.solver.ErrorKind;
+import io.priorart.solver.PriorArtException;
+import java.io.ByteArrayInputStream;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Map;
+
+/**
+ * CLIP's lower-casing byte-pair tokenizer, from {@code vocab.json} and {@code merges.txt}: a {@code
+ * tokenizer.json} is composed in memory for Hugging Face's tokenizers library. Prompts come out as
+ * start token, text, end token, padding.
+ */
+public final class ClipTokenizer implements AutoCloseable {
+  static final String START = "<|startoftext|>";
+  static final String END = "<|endoftext|>";
+
+  /** CLIP's pre-tokenisation; what no alternative matches (white space) separates words. */
+  static final String WORDS = "'s|'t|'re|'ve|'m|'ll|'d|[\\p{L}]+|[\\p{N}]|[^\\s\\p{L}\\p{N}]+";
+
+  private static final ObjectMapper JSON = new ObjectMapper();
+  private static final long MAX_FILE_BYTES = 64L << 20;
+
+  private final HuggingFaceTokenizer tokenizer;
+  private final int maxLength;
+  private final long start;
+  private final long end;
+  private final long pad;
+
+  private ClipTokenizer(
+      HuggingFaceTokenizer tokenizer, int maxLength, long start, long end, long pad) {
+    this.tokenizer = tokenizer;
+    this.maxLength = maxLength;
+    this.start = start;
+    this.end = end;
+    this.pad = pad;
+  }
+
+  /**
+   * Opens a {@code tokenizer} folder of a checkpoint.
+   *
+   * @param maxLength length of every encoded prompt: the text encoder's positions
+   * @throws PriorArtException NOT_FOUND or INVALID_ARGUMENT naming the file
+   */
+  public static ClipTokenizer open(Path folder, int maxLength) {
+    JsonNode vocabulary = json(folder.resolve("vocab.json"));
+    if (!vocabulary.path(START).isInt() || !vocabulary.path(END).isInt()) {
+      throw PriorArtException.badField(
+          folder.resolve("vocab.json").toString(), "lacks " + START + " or " + END);
+    }
+    List<String> merges =
+        text(folder.resolve("merges.txt"))
+            .lines()
+            .filter(line -> !line.isBlank() && !line.startsWith("#version"))
+            .toList();
+    Path special = folder.resolve("special_tokens_map.json");
+    String padToken = END;
+    if (Files.isRegularFile(special)) {
+      JsonNode node = json(special).path("pad_token");
+      padToken = node.isObject() ? node.path("content").asText(END) : node.asText(END);
+    }
+    long start = vocabulary.path(START).longValue();
+    long end = vocabulary.path(END).longValue();
+    long pad = vocabulary.path(padToken).asLong(end);
+    try {
+      byte[] tokenizerJson = JSON.writeValueAsBytes(tokenizerJson(vocabulary, merges, start, end));
+      HuggingFaceTokenizer tokenizer =
+          HuggingFaceTokenizer.newInstance(
+              new ByteArrayInputStream(tokenizerJson),
+              Map.of("truncation", "false", "padding", "false", "addSpecialTokens", "false"));
+      return new ClipTokenizer(tokenizer, maxLength, start, end, pad);
+    } catch (IOException | RuntimeException e) {
+      throw new PriorArtException(
+          ErrorKind.INVALID_ARGUMENT,
+          folder + " is no usable CLIP tokenizer: " + e.getMessage(),
+          e);
+    }
+  }
+
+  private static ObjectNode tokenizerJson(
+      JsonNode vocabulary, List<String> merges, long start, long end) {
+    ObjectNode root = JSON.createObjectNode();
+    root.put("version", "1.0");
+    ArrayNode added = root.putArray("added_tokens");
+    for (Map.Entry<String, Long> token : List.of(Map.entry(START, start), Map.entry(END, end))) {
+      added
+          .addObject()
+          .put("id", token.getValue())
+          .put("content", token.getKey())
+          .put("single_word", false)
+          .put("lstrip", false)
+          .put("rstrip", false)
+          .put("normalized", true)
+          .put("special", true);
+    }
+    ObjectNode normalizer = root.putObject("normalizer").put("type", "Sequence");
+    ArrayNode normalizers = normalizer.putArray("normalizers");
+    normalizers.addObject().put("type", "NFC");
+    normalizers
+        .addObject()
+        .put("type", "Replace")
+        .put("content", " ")
+        .putObject("pattern")
+        .put("Regex", "\\s+");
+    normalizers.addObject().put("type", "Lowercase");
+    ObjectNode pre = root.putObject("pre_tokenizer").put("type", "Sequence");
+    ArrayNode pretokenizers = pre.putArray("pretokenizers");
+    pretokenizers
+        .addObject()
+        .put("type", "Split")
+        .put("behavior", "Removed")
+        .put("invert", true)
+        .putObject("pattern")
+        .put("Regex", WORDS);
+    pretokenizers
+        .addObject()
+        .put("type", "ByteLevel")
+        .put("add_prefix_space", false)
+        .put("trim_offsets", true)
+        .put("use_regex", true);
+    ObjectNode model = root.putObject("model").put("type", "BPE");
+    model.put("unk_token", END);
+    model.put("continuing_subword_prefix", "");
+    model.put("end_of_word_suffix", "</w>");
+    model.put("fuse_unk", false);
+    model.set("vocab", vocabulary);
+    ArrayNode mergeList = model.putArray("merges");
+    merges.forEach(mergeList::add);
+    return root;
+  }
+
+  private static JsonNode json(Path file) {
+    try {
+      JsonNode node = JSON.readTree(text(file));
+      if (node == null || !node.isObject()) {
+        throw PriorArtException.badField(file.toString(), "is not a JSON object");
+      }
+      return node;
+    } catch (JsonProcessingException e) {
+      throw PriorArtException.badField(file.toString(), "is not JSON: " + e.getOriginalMessage());
+    }
+  }
+
+  private static String text(Path file) {
+    try {
+      if (!Files.isRegularFile(file)) {
+        throw new PriorArtException(ErrorKind.NOT_FOUND, file + ": no such file");
+      }
+      if (Files.size(file) > MAX_FILE_BYTES) {
+        throw PriorArtException.badField(file.toString(), "is too large");
+      }
+      return Files.readString(file, StandardCharsets.UTF_8);
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+  }
+
+  /** Length of every encoded prompt. */
+  public int maxLength() {
+    return maxLength;
+  }
+
+  /**
+   * A prompt's token ids.
+   *
+   * @param ids exactly {@link #maxLength} of them
+   * @param truncated whether the prompt was too long
+   */
+  public record Encoded(long[] ids, boolean truncated) {}
+
+  /** Start token, text cut to fit, end token, padding. */
+  public Encoded encode(String prompt) {
+    long[] text = prompt.isBlank() ? new long[0] : tokenizer.encode(prompt, false, false).getIds();
+    long[] ids = new long[maxLength];
+    Arrays.fill(ids, pad);
+    int kept = Math.min(text.length, maxLength - 2);
+    ids[0] = start;
+    System.arraycopy(text, 0, ids, 1, kept);
+    ids[kept + 1] = end;
+    return new Encoded(ids, kept < text.length);
+  }
+
+  @Override
+  public void close() {
+    tokenizer.close();
+  }
+}

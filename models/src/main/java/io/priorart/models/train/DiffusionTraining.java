@@ -1,0 +1,326 @@
+package io.priorart.models.train;
+
+import ai.djl.ndarray.NDArray;
+import ai.djl.ndarray.NDManager;
+import ai.djl.ndarray.types.Shape;
+import io.priorart.models.engine.CompileOptions;
+import io.priorart.models.engine.Graph;
+import io.priorart.models.engine.Script;
+import io.priorart.models.engine.ScriptBuilder;
+import io.priorart.models.engine.ScriptModule;
+import io.priorart.models.engine.Value;
+import io.priorart.models.network.AutoencoderKL;
+import io.priorart.models.network.ClipTextModel;
+import io.priorart.models.network.ConfigNode;
+import io.priorart.models.network.UNet2DConditionModel;
+import io.priorart.models.tokenizer.BpeTrainer;
+import io.priorart.models.tokenizer.ClipTokenizer;
+import io.priorart.models.weights.PrefixedSource;
+import io.priorart.models.weights.SafetensorsFile;
+import io.priorart.solver.HostTensor;
+import io.priorart.solver.NoiseSchedule;
+import io.priorart.solver.NoiseSource;
+import io.priorart.solver.PriorArtException;
+import io.priorart.solver.TensorScope;
+import io.priorart.solver.schedule.BetaSchedule;
+import io.priorart.solver.schedule.VariancePreservingSchedule;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.function.BooleanSupplier;
+
+/**
+ * Trains a text-conditioned {@link UNet2DConditionModel} together with its text encoder on the
+ * latents of a finished auto-encoder: {@code E || v_theta(z_t, t, caption) - v ||^2}, {@code v =
+ * sqrt(alphaBar) eps - sqrt(1-alphaBar) z_0} (Salimans and Ho 2022, arXiv 2202.00512), captions
+ * left out at random for classifier-free guidance (Ho and Salimans 2022, arXiv 2207.12598).
+ */
+public final class DiffusionTraining {
+  /**
+   * @param latentPatch side of the training crops in latent pixels, a multiple of the U-Net's
+   *     stride
+   * @param captionDropout chance that a picture is shown without its caption
+   */
+  public record Options(
+      int[] channels,
+      int layersPerBlock,
+      int heads,
+      int textWidth,
+      int textLayers,
+      int vocabulary,
+      int latentPatch,
+      int batch,
+      double learningRate,
+      double captionDropout,
+      Duration duration,
+      long seed) {}
+
+  private static final int MAX_TOKENS = 32;
+  private static final int TRAIN_TIMESTEPS = 1000;
+  private static final double BETA_START = 0.00085;
+  private static final double BETA_END = 0.012;
+  private static final int TEXT_HEADS = 4;
+  private static final int NORM_GROUPS = 16;
+
+  private DiffusionTraining() {}
+
+  /**
+   * Trains on the auto-encoder in {@code checkpoint/vae} and completes the folder: {@code unet},
+   * {@code text_encoder}, {@code tokenizer}, {@code scheduler}, {@code model_index.json}.
+   */
+  public static void run(
+      Options options,
+      List<TrainingPicture> pictures,
+      Path state,
+      Path checkpoint,
+      BooleanSupplier stop,
+      TrainingListener listener)
+      throws IOException {
+    AutoencoderKL.Config vae =
+        AutoencoderKL.Config.of(ConfigNode.read(checkpoint.resolve("vae/config.json")));
+    int vocabularySize = writeTokenizer(checkpoint, pictures, options.vocabulary());
+    writeConfigs(checkpoint, options, vae, vocabularySize);
+    UNet2DConditionModel.Config unet =
+        UNet2DConditionModel.Config.of(ConfigNode.read(checkpoint.resolve("unet/config.json")));
+    ClipTextModel.Config text =
+        ClipTextModel.Config.of(ConfigNode.read(checkpoint.resolve("text_encoder/config.json")));
+    NoiseSource random = new NoiseSource(options.seed());
+    NoiseSchedule schedule =
+        new VariancePreservingSchedule(
+            BetaSchedule.SCALED_LINEAR, TRAIN_TIMESTEPS, BETA_START, BETA_END, false, 0);
+    try (ClipTokenizer tokenizer = ClipTokenizer.open(checkpoint.resolve("tokenizer"), MAX_TOKENS);
+        Trainer trainer = new Trainer(script(unet, text), state, random)) {
+      List<Latent> latents =
+          encode(checkpoint, vae, pictures, tokenizer, options.latentPatch(), trainer.manager());
+      listener.note(latents.size() + " pictures encoded");
+      long[] empty = tokenizer.encode("").ids();
+      new TrainingRun(
+              state, options.duration(), options.learningRate(), options.batch(), stop, listener)
+          .run(trainer, () -> batch(options, latents, empty, schedule, random, trainer.manager()));
+      trainer.export(
+          folder(checkpoint, "unet").resolve("diffusion_pytorch_model.safetensors"),
+          "unet.",
+          name -> true);
+      trainer.export(
+          folder(checkpoint, "text_encoder").resolve("model.safetensors"), "text.", name -> true);
+    }
+  }
+
+  private static Path folder(Path checkpoint, String part) throws IOException {
+    return Files.createDirectories(checkpoint.resolve(part));
+  }
+
+  static Script script(UNet2DConditionModel.Config unetConfig, ClipTextModel.Config textConfig) {
+    ScriptBuilder builder = TrainingScript.builder("DiffusionTraining", CompileOptions.AUTO);
+    UNet2DConditionModel unet = new UNet2DConditionModel(unetConfig, builder.weights().at("unet"));
+    ClipTextModel text = new ClipTextModel(textConfig, builder.weights().at("text"));
+    Graph g = builder.method("step");
+    Value hyper = g.input("hyper");
+    Value z0 = g.input("z0");
+    Value noise = g.input("noise");
+    Value signalRate = g.input("signal_rate");
+    Value noiseRate = g.input("noise_rate");
+    Value timestep = g.input("timestep");
+    Value ids = g.input("input_ids");
+    Value zt = g.add(g.mul(z0, signalRate), g.mul(noise, noiseRate));
+    Value v = g.sub(g.mul(noise, signalRate), g.mul(z0, noiseRate));
+    Value context = text.forward(g, ids);
+    Value predicted = g.toFloat32(unet.forward(g, g.toCompute(zt, true), timestep, context));
+    Value error = g.sub(predicted, v);
+    Value loss = g.call("torch.mean", g.mul(error, error));
+    return TrainingScript.finish(builder, g, loss, hyper);
+  }
+
+  /** A picture's scaled latent {@code [c, h, w]} on the host, with its caption's token ids. */
+  private record Latent(int channels, int height, int width, float[] values, long[] ids) {
+    void crop(NoiseSource random, int size, float[] target, int offset) {
+      int y0 = random.below(height - size + 1);
+      int x0 = random.below(width - size + 1);
+      for (int c = 0; c < channels; c++) {
+        for (int y = 0; y < size; y++) {
+          System.arraycopy(
+              values,
+              (c * height + y0 + y) * width + x0,
+              target,
+              offset + (c * size + y) * size,
+              size);
+        }
+      }
+    }
+  }
+
+  private static List<Latent> encode(
+      Path checkpoint,
+      AutoencoderKL.Config vae,
+      List<TrainingPicture> pictures,
+      ClipTokenizer tokenizer,
+      int latentPatch,
+      NDManager manager) {
+    Script encoder = AutoencoderKL.compileEncoder(vae, CompileOptions.AUTO);
+    SafetensorsFile file =
+        SafetensorsFile.open(checkpoint.resolve("vae/diffusion_pytorch_model.safetensors"));
+    List<Latent> latents = new ArrayList<>();
+    try (ScriptModule module =
+        ScriptModule.load(manager, encoder, new PrefixedSource(file, "encoder.", "quant_conv."))) {
+      for (TrainingPicture picture : pictures) {
+        int w = picture.width() / vae.stride();
+        int h = picture.height() / vae.stride();
+        if (Math.min(w, h) < latentPatch) {
+          continue;
+        }
+        try (TensorScope scope = new TensorScope()) {
+          HostTensor x = picture.topLeft(w * vae.stride(), h * vae.stride());
+          NDArray z = module.call("forward", x.to(manager))[0].mul(vae.scalingFactor());
+          long[] ids = tokenizer.encode(picture.caption()).ids();
+          latents.add(new Latent(vae.latentChannels(), h, w, z.toFloatArray(), ids));
+        }
+      }
+    }
+    if (latents.isEmpty()) {
+      throw PriorArtException.badField(
+          "data", "no picture is at least " + latentPatch * vae.stride() + " pixels wide and high");
+    }
+    return latents;
+  }
+
+  private static NDArray[] batch(
+      Options options,
+      List<Latent> latents,
+      long[] empty,
+      NoiseSchedule schedule,
+      NoiseSource random,
+      NDManager manager) {
+    int n = options.batch();
+    int size = options.latentPatch();
+    int channels = latents.get(0).channels();
+    int latentSize = channels * size * size;
+    float[] z0 = new float[n * latentSize];
+    float[] signal = new float[n];
+    float[] noise = new float[n];
+    float[] timesteps = new float[n];
+    long[] ids = new long[n * MAX_TOKENS];
+    for (int i = 0; i < n; i++) {
+      Latent latent = latents.get(random.below(latents.size()));
+      latent.crop(random, size, z0, i * latentSize);
+      int t = random.below(TRAIN_TIMESTEPS);
+      timesteps[i] = t;
+      signal[i] = (float) Math.sqrt(schedule.alphaBar(t));
+      noise[i] = (float) Math.sqrt(1 - schedule.alphaBar(t));
+      boolean dropped = random.uniform() < options.captionDropout();
+      System.arraycopy(dropped ? empty : latent.ids(), 0, ids, i * MAX_TOKENS, MAX_TOKENS);
+    }
+    Shape shape = new Shape(n, channels, size, size);
+    return new NDArray[] {
+      manager.create(z0, shape),
+      random.normal(manager, shape),
+      manager.create(signal, new Shape(n, 1, 1, 1)),
+      manager.create(noise, new Shape(n, 1, 1, 1)),
+      manager.create(timesteps),
+      manager.create(ids, new Shape(n, MAX_TOKENS))
+    };
+  }
+
+  private static int writeTokenizer(Path checkpoint, List<TrainingPicture> pictures, int size)
+      throws IOException {
+    Path tokenizer = folder(checkpoint, "tokenizer");
+    BpeTrainer.Vocabulary v =
+        BpeTrainer.train(pictures.stream().map(TrainingPicture::caption).distinct().toList(), size);
+    CheckpointWriter.writeJson(tokenizer.resolve("vocab.json"), v.vocabulary());
+    CheckpointWriter.write(
+        tokenizer.resolve("merges.txt"), "#version: 0.2\n" + String.join("\n", v.merges()) + "\n");
+    Map<String, Object> special = new LinkedHashMap<>();
+    special.put("bos_token", "<|startoftext|>");
+    special.put("eos_token", "<|endoftext|>");
+    special.put("pad_token", "<|endoftext|>");
+    special.put("unk_token", "<|endoftext|>");
+    CheckpointWriter.writeJson(tokenizer.resolve("special_tokens_map.json"), special);
+    Map<String, Object> config = new LinkedHashMap<>(special);
+    config.put("add_prefix_space", false);
+    config.put("do_lower_case", true);
+    config.put("errors", "replace");
+    config.put("model_max_length", MAX_TOKENS);
+    config.put("tokenizer_class", "CLIPTokenizer");
+    CheckpointWriter.writeJson(tokenizer.resolve("tokenizer_config.json"), config);
+    return v.vocabulary().size();
+  }
+
+  private static void writeConfigs(
+      Path checkpoint, Options options, AutoencoderKL.Config vae, int vocabularySize)
+      throws IOException {
+    int n = options.channels().length;
+    List<String> down = new ArrayList<>(Collections.nCopies(n, "CrossAttnDownBlock2D"));
+    List<String> up = new ArrayList<>(Collections.nCopies(n, "CrossAttnUpBlock2D"));
+    // attention over all pixels of the finest level would cost more than it gives
+    down.set(0, "DownBlock2D");
+    up.set(n - 1, "UpBlock2D");
+    Map<String, Object> unet = new LinkedHashMap<>();
+    unet.put("_class_name", "UNet2DConditionModel");
+    unet.put("act_fn", "silu");
+    unet.put("attention_head_dim", options.heads());
+    unet.put("block_out_channels", options.channels());
+    unet.put("center_input_sample", false);
+    unet.put("cross_attention_dim", options.textWidth());
+    unet.put("down_block_types", down);
+    unet.put("downsample_padding", 1);
+    unet.put("flip_sin_to_cos", true);
+    unet.put("freq_shift", 0);
+    unet.put("in_channels", vae.latentChannels());
+    unet.put("layers_per_block", options.layersPerBlock());
+    unet.put("mid_block_scale_factor", 1);
+    unet.put("mid_block_type", "UNetMidBlock2DCrossAttn");
+    unet.put("norm_eps", 1e-5);
+    unet.put("norm_num_groups", NORM_GROUPS);
+    unet.put("out_channels", vae.latentChannels());
+    unet.put("sample_size", 256 / vae.stride());
+    unet.put("up_block_types", up);
+    unet.put("use_linear_projection", true);
+    CheckpointWriter.writeJson(folder(checkpoint, "unet").resolve("config.json"), unet);
+    Map<String, Object> text = new LinkedHashMap<>();
+    text.put("architectures", List.of("CLIPTextModel"));
+    text.put("model_type", "clip_text_model");
+    text.put("vocab_size", vocabularySize);
+    text.put("hidden_size", options.textWidth());
+    text.put("intermediate_size", 4 * options.textWidth());
+    text.put("num_hidden_layers", options.textLayers());
+    text.put("num_attention_heads", TEXT_HEADS);
+    text.put("max_position_embeddings", MAX_TOKENS);
+    text.put("hidden_act", "quick_gelu");
+    text.put("layer_norm_eps", 1e-5);
+    text.put("projection_dim", options.textWidth());
+    text.put("bos_token_id", vocabularySize - 2);
+    text.put("eos_token_id", vocabularySize - 1);
+    text.put("pad_token_id", vocabularySize - 1);
+    CheckpointWriter.writeJson(folder(checkpoint, "text_encoder").resolve("config.json"), text);
+    Map<String, Object> scheduler = new LinkedHashMap<>();
+    scheduler.put("_class_name", "DDIMScheduler");
+    scheduler.put("beta_end", BETA_END);
+    scheduler.put("beta_schedule", "scaled_linear");
+    scheduler.put("beta_start", BETA_START);
+    scheduler.put("clip_sample", false);
+    scheduler.put("num_train_timesteps", TRAIN_TIMESTEPS);
+    scheduler.put("prediction_type", "v_prediction");
+    scheduler.put("set_alpha_to_one", true);
+    scheduler.put("steps_offset", 0);
+    scheduler.put("timestep_spacing", "trailing");
+    CheckpointWriter.writeJson(
+        folder(checkpoint, "scheduler").resolve("scheduler_config.json"), scheduler);
+    Map<String, Object> index = new LinkedHashMap<>();
+    index.put("_class_name", "StableDiffusionPipeline");
+    index.put("feature_extractor", new String[] {null, null});
+    index.put("image_encoder", new String[] {null, null});
+    index.put("requires_safety_checker", false);
+    index.put("safety_checker", new String[] {null, null});
+    index.put("scheduler", new String[] {"diffusers", "DDIMScheduler"});
+    index.put("text_encoder", new String[] {"transformers", "CLIPTextModel"});
+    index.put("tokenizer", new String[] {"transformers", "CLIPTokenizer"});
+    index.put("unet", new String[] {"diffusers", "UNet2DConditionModel"});
+    index.put("vae", new String[] {"diffusers", "AutoencoderKL"});
+    CheckpointWriter.writeJson(checkpoint.resolve("model_index.json"), index);
+  }
+}
