@@ -5,6 +5,7 @@ import ai.djl.ndarray.NDManager;
 import io.priorart.solver.LatentDiffusionModel;
 import io.priorart.solver.NoiseSchedule;
 import io.priorart.solver.Parameter;
+import io.priorart.solver.ParameterSchema;
 import io.priorart.solver.Problem;
 import io.priorart.solver.SolveContext;
 import io.priorart.solver.SolverMethod;
@@ -64,17 +65,12 @@ public final class Dps extends LatentSolver {
               doc = "Weight of the normalised misfit gradient, per thousand steps",
               min = 0,
               max = 100)
-          double zeta) {
-    public Spec {
-      Range.require("steps", steps, 1, 1000);
-      Range.require("zeta", zeta, 0, 100);
-    }
-  }
+          double zeta) {}
 
   private final Spec spec;
 
   public Dps(Spec spec) {
-    this.spec = spec;
+    this.spec = ParameterSchema.of(Spec.class).check("", spec);
   }
 
   @Override

@@ -5,6 +5,8 @@ import ai.djl.ndarray.NDManager;
 import io.priorart.solver.LatentDiffusionModel;
 import io.priorart.solver.LinearOperator;
 import io.priorart.solver.Parameter;
+import io.priorart.solver.ParameterSchema;
+import io.priorart.solver.PriorArtException;
 import io.priorart.solver.Problem;
 import io.priorart.solver.SolveContext;
 import io.priorart.solver.SolverMethod;
@@ -109,12 +111,9 @@ public final class ProxDiffusion extends LatentSolver {
                       + " of replacing it by E(x')")
           boolean driftCorrection) {
     public Spec {
-      Range.require("steps", steps, 1, 1000);
-      Range.require("zeta", zeta, 0, 1);
-      Range.require("startSigma", startSigma, 0.1, 200);
-      Range.require("endSigma", endSigma, 0.001, 1);
-      if (steps > 1) {
-        Range.require("endSigma", endSigma, 0.001, startSigma * 0.99);
+      if (endSigma >= startSigma) {
+        throw PriorArtException.badField(
+            "endSigma", "must be less than startSigma, " + startSigma + ", was " + endSigma);
       }
     }
   }
@@ -122,7 +121,7 @@ public final class ProxDiffusion extends LatentSolver {
   private final Spec spec;
 
   public ProxDiffusion(Spec spec) {
-    this.spec = spec;
+    this.spec = ParameterSchema.of(Spec.class).check("", spec);
   }
 
   @Override

@@ -6,6 +6,7 @@ import io.priorart.solver.InverseSolver;
 import io.priorart.solver.LatentDiffusionModel;
 import io.priorart.solver.LinearOperator;
 import io.priorart.solver.Parameter;
+import io.priorart.solver.ParameterSchema;
 import io.priorart.solver.Problem;
 import io.priorart.solver.SolveContext;
 import io.priorart.solver.SolverMethod;
@@ -39,16 +40,12 @@ public final class PseudoInverse implements InverseSolver {
               doc = "Singular values below this share of the largest count as zero",
               min = 1e-6,
               max = 0.999)
-          double rcond) {
-    public Spec {
-      Range.require("rcond", rcond, 1e-6, 0.999);
-    }
-  }
+          double rcond) {}
 
   private final Spec spec;
 
   public PseudoInverse(Spec spec) {
-    this.spec = spec;
+    this.spec = ParameterSchema.of(Spec.class).check("", spec);
   }
 
   @Override

@@ -8,6 +8,7 @@ import io.priorart.solver.LinearOperator;
 import io.priorart.solver.Linearization;
 import io.priorart.solver.NoiseSchedule;
 import io.priorart.solver.Parameter;
+import io.priorart.solver.ParameterSchema;
 import io.priorart.solver.PriorArtException;
 import io.priorart.solver.Problem;
 import io.priorart.solver.SolveContext;
@@ -119,24 +120,12 @@ public final class ReSample extends LatentSolver {
               doc =
                   "Solve pixel stages of linear operators by one proximal step to the noise level"
                       + " instead of AdamW")
-          boolean closedFormPixels) {
-    public Spec {
-      Range.require("steps", steps, 3, 1000);
-      Range.require("every", every, 1, 1000);
-      Range.require("gamma", gamma, 0.001, 1e6);
-      Range.require("pixelIterations", pixelIterations, 1, 100_000);
-      Range.require("latentIterations", latentIterations, 1, 100_000);
-      Range.require("pixelRate", pixelRate, 1e-6, 1);
-      Range.require("latentRate", latentRate, 1e-6, 1);
-      Range.require("weightDecay", weightDecay, 0, 1);
-      Range.require("plateau", plateau, 0, 0.99);
-    }
-  }
+          boolean closedFormPixels) {}
 
   private final Spec spec;
 
   public ReSample(Spec spec) {
-    this.spec = spec;
+    this.spec = ParameterSchema.of(Spec.class).check("", spec);
   }
 
   @Override

@@ -1,6 +1,6 @@
 package io.priorart.solver.method;
 
-import io.priorart.solver.ErrorKind;
+import io.priorart.solver.Names;
 import io.priorart.solver.PriorArtException;
 import io.priorart.solver.SolverMethod;
 import java.util.LinkedHashMap;
@@ -61,43 +61,8 @@ public final class Solvers {
   public SolverMethod<?> byId(String id) {
     SolverMethod<?> method = byId.get(id);
     if (method == null) {
-      String nearest = nearest(id);
-      throw new PriorArtException(
-          ErrorKind.NOT_FOUND,
-          "solver: there is no "
-              + id
-              + "; did you mean "
-              + nearest
-              + "? All: "
-              + String.join(", ", byId.keySet()),
-          Map.of("field", "solver", "nearest", nearest),
-          null);
+      throw Names.notFound("solver", id, byId.keySet());
     }
     return method;
-  }
-
-  private String nearest(String id) {
-    return byId.keySet().stream()
-        .min((a, b) -> Integer.compare(distance(id, a), distance(id, b)))
-        .orElseThrow();
-  }
-
-  /** Levenshtein's edit distance. */
-  private static int distance(String a, String b) {
-    int[] row = new int[b.length() + 1];
-    for (int j = 0; j < row.length; j++) {
-      row[j] = j;
-    }
-    for (int i = 1; i <= a.length(); i++) {
-      int diagonal = row[0];
-      row[0] = i;
-      for (int j = 1; j < row.length; j++) {
-        int above = row[j];
-        int change = a.charAt(i - 1) == b.charAt(j - 1) ? 0 : 1;
-        row[j] = Math.min(Math.min(above, row[j - 1]) + 1, diagonal + change);
-        diagonal = above;
-      }
-    }
-    return row[b.length()];
   }
 }

@@ -7,6 +7,7 @@ import io.priorart.solver.InverseSolver;
 import io.priorart.solver.LatentDiffusionModel;
 import io.priorart.solver.LinearOperator;
 import io.priorart.solver.Parameter;
+import io.priorart.solver.ParameterSchema;
 import io.priorart.solver.Problem;
 import io.priorart.solver.SolveContext;
 import io.priorart.solver.SolverMethod;
@@ -60,17 +61,12 @@ public final class TotalVariation implements InverseSolver {
               min = 0.001,
               max = 1000)
           double strength,
-      @Parameter(doc = "Primal-dual iterations", min = 1, max = 100_000) int iterations) {
-    public Spec {
-      Range.require("strength", strength, 0.001, 1000);
-      Range.require("iterations", iterations, 1, 100_000);
-    }
-  }
+      @Parameter(doc = "Primal-dual iterations", min = 1, max = 100_000) int iterations) {}
 
   private final Spec spec;
 
   public TotalVariation(Spec spec) {
-    this.spec = spec;
+    this.spec = ParameterSchema.of(Spec.class).check("", spec);
   }
 
   @Override

@@ -7,6 +7,7 @@ import io.priorart.solver.InverseSolver;
 import io.priorart.solver.LatentDiffusionModel;
 import io.priorart.solver.LinearOperator;
 import io.priorart.solver.Parameter;
+import io.priorart.solver.ParameterSchema;
 import io.priorart.solver.Problem;
 import io.priorart.solver.SolveContext;
 import io.priorart.solver.SolverMethod;
@@ -64,18 +65,12 @@ public final class Wiener implements InverseSolver {
               max = 10)
           double contrast,
       @Parameter(doc = "Most conjugate-gradient iterations", min = 1, max = 10_000)
-          int iterations) {
-    public Spec {
-      Range.require("exponent", exponent, 0, 6);
-      Range.require("contrast", contrast, 0.01, 10);
-      Range.require("iterations", iterations, 1, 10_000);
-    }
-  }
+          int iterations) {}
 
   private final Spec spec;
 
   public Wiener(Spec spec) {
-    this.spec = spec;
+    this.spec = ParameterSchema.of(Spec.class).check("", spec);
   }
 
   @Override

@@ -1,0 +1,423 @@
+package io.priorart.solver.method;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertDoesNotThrow;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import ai.djl.ndarray.NDArray;
+import ai.djl.ndarray.NDManager;
+import ai.djl.ndarray.types.Shape;
+import io.priorart.solver.Conditioning;
+import io.priorart.solver.ErrorKind;
+import io.priorart.solver.ForwardOperator;
+import io.priorart.solver.HostTensor;
+import io.priorart.solver.InverseSolver;
+import io.priorart.solver.LatentDiffusionModel;
+import io.priorart.solver.Linearization;
+import io.priorart.solver.Noise;
+import io.priorart.solver.PriorArtException;
+import io.priorart.solver.Problem;
+import io.priorart.solver.SolveContext;
+import io.priorart.solver.SolveEvent;
+import io.priorart.solver.SolveListener;
+import io.priorart.solver.SolverMethod;
+import io.priorart.solver.SolverMethod.Need;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.EnumSet;
+import java.util.List;
+import java.util.Set;
+import java.util.function.BooleanSupplier;
+import java.util.stream.Stream;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
+
+/**
+ * What every registered solver owes its callers, on a problem that all of them can solve: 4x4
+ * pictures measured by averages of 2x2 pixels.
+ */
+class SolverContractTest {
+  private static final GaussianOracle ORACLE = new GaussianOracle(42);
+
+  static Stream<SolverMethod<?>> methods() {
+    return new Solvers().list().stream();
+  }
+
+  static Stream<SolverMethod<?>> modelMethods() {
+    return methods().filter(m -> m.needs().contains(Need.MODEL));
+  }
+
+  /** Averages of 2x2 pixels, noting how many arrays the solve holds each time it is applied. */
+  private static class Average extends DenseOperator {
+    final List<Integer> held = new ArrayList<>();
+
+    Average() {
+      super(GaussianLatentModel.IMAGE, new Shape(1, 2, 2), rows());
+    }
+
+    private static double[][] rows() {
+      double[][] a = new double[4][16];
+      for (int i = 0; i < 16; i++) {
+        a[i / 8 * 2 + i % 4 / 2][i] = 0.25;
+      }
+      return a;
+    }
+
+    @Override
+    public NDArray apply(NDArray x) {
+      held.add(x.getManager().getManagedArrays().size());
+      return super.apply(x);
+    }
+  }
+
+  /** The same map, not known to be linear. */
+  private record Opaque(ForwardOperator inner) implements ForwardOperator {
+    @Override
+    public Shape imageShape() {
+      return inner.imageShape();
+    }
+
+    @Override
+    public Shape measurementShape() {
+      return inner.measurementShape();
+    }
+
+    @Override
+    public NDArray apply(NDArray x) {
+      return inner.apply(x);
+    }
+
+    @Override
+    public Linearization at(NDArray x) {
+      return inner.at(x);
+    }
+  }
+
+  /** A model that fails or returns NaN on demand. */
+  private static final class Faulty extends GaussianLatentModel {
+    enum Part {
+      DENOISE,
+      ENCODE,
+      DECODE,
+      DENOISE_PULLBACK,
+      DECODE_PULLBACK
+    }
+
+    private final Set<Part> forbidden;
+    private final Part nanPart;
+    private final int nanCall;
+    final int[] calls = new int[Part.values().length];
+
+    Faulty(NDManager manager, Set<Part> forbidden, Part nanPart, int nanCall) {
+      super(manager, ORACLE.mean, ORACLE.covariance, ORACLE.codec);
+      this.forbidden = forbidden;
+      this.nanPart = nanPart;
+      this.nanCall = nanCall;
+    }
+
+    private NDArray visit(Part part, NDArray value) {
+      if (forbidden.contains(part)) {
+        throw new IllegalStateException(part + " was not declared");
+      }
+      return calls[part.ordinal()]++ == nanCall && part == nanPart ? value.mul(Float.NaN) : value;
+    }
+
+    @Override
+    public NDArray denoise(NDArray z, double sigma, Conditioning conditioning) {
+      return visit(Part.DENOISE, super.denoise(z, sigma, conditioning));
+    }
+
+    @Override
+    public NDArray encode(NDArray x) {
+      return visit(Part.ENCODE, super.encode(x));
+    }
+
+    @Override
+    public NDArray decode(NDArray z) {
+      return visit(Part.DECODE, super.decode(z));
+    }
+
+    @Override
+    public Linearization denoiseAt(NDArray z, double sigma, Conditioning conditioning) {
+      return watched(super.denoiseAt(z, sigma, conditioning), Part.DENOISE_PULLBACK);
+    }
+
+    @Override
+    public Linearization decodeAt(NDArray z) {
+      return watched(super.decodeAt(z), Part.DECODE_PULLBACK);
+    }
+
+    @Override
+    public Linearization encodeAt(NDArray x) {
+      throw new IllegalStateException("no solver may differentiate the encoder");
+    }
+
+    private Linearization watched(Linearization inner, Part part) {
+      return new Linearization() {
+        @Override
+        public NDArray value() {
+          return inner.value();
+        }
+
+        @Override
+        public NDArray pullback(NDArray cotangent) {
+          return visit(part, inner.pullback(cotangent));
+        }
+
+        @Override
+        public void close() {
+          inner.close();
+        }
+      };
+    }
+  }
+
+  private static <P extends Record> InverseSolver create(SolverMethod<P> method) {
+    return method.create().apply(method.defaults());
+  }
+
+  private static Problem problem(ForwardOperator operator) {
+    float[] y = {0.3f, -0.6f, 0.1f, 0.8f};
+    return new Problem(
+        operator, new HostTensor(new Shape(1, 1, 2, 2), y), new Noise.Gaussian(0.02), 2 / 255.0);
+  }
+
+  private static LatentDiffusionModel model(SolverMethod<?> method, NDManager manager) {
+    return method.needs().contains(Need.MODEL) ? ORACLE.model(manager) : null;
+  }
+
+  private static float[] solve(SolverMethod<?> method, long seed) {
+    try (NDManager manager = NDManager.newBaseManager()) {
+      return create(method)
+          .solve(problem(new Average()), model(method, manager), SolveContext.of(manager, seed))
+          .toFloatArray();
+    }
+  }
+
+  private static void assertKind(ErrorKind kind, Runnable action) {
+    PriorArtException e = assertThrows(PriorArtException.class, action::run);
+    assertEquals(kind, e.kind(), e.getMessage());
+  }
+
+  @ParameterizedTest
+  @MethodSource("methods")
+  void aSeedRepeatsToTheBit(SolverMethod<?> method) {
+    float[] first = solve(method, 7);
+    assertArrayEquals(first, solve(method, 7));
+    float[] other = solve(method, 8);
+    assertEquals(
+        method.needs().contains(Need.MODEL),
+        !Arrays.equals(first, other),
+        "only a solver with a prior draws noise");
+  }
+
+  @ParameterizedTest
+  @MethodSource("methods")
+  void theResultIsOnePictureAndNothingElseIsLeft(SolverMethod<?> method) {
+    try (NDManager manager = NDManager.newBaseManager()) {
+      Average operator = new Average();
+      NDArray x =
+          create(method)
+              .solve(problem(operator), model(method, manager), SolveContext.of(manager, 1));
+      assertEquals(new Shape(1, 1, 4, 4), x.getShape());
+      assertEquals(List.of(x.getUid()), uids(manager));
+      int half = operator.held.size() / 2;
+      if (half > 1) {
+        int early = max(operator.held.subList(0, half));
+        int late = max(operator.held.subList(half, operator.held.size()));
+        // An inner iteration deeper, not an array a step.
+        assertTrue(late <= early + 8, "arrays held grow: " + operator.held);
+      }
+    }
+  }
+
+  private static int max(List<Integer> values) {
+    return values.stream().mapToInt(v -> v).max().orElseThrow();
+  }
+
+  private static List<String> uids(NDManager manager) {
+    return manager.getManagedArrays().stream().map(NDArray::getUid).toList();
+  }
+
+  @ParameterizedTest
+  @MethodSource("methods")
+  void stepsAreCountedAndPreviewsGivenOnRequest(SolverMethod<?> method) {
+    List<SolveEvent.Step> steps = new ArrayList<>();
+    List<SolveEvent.Preview> previews = new ArrayList<>();
+    SolveListener listener =
+        new SolveListener() {
+          @Override
+          public void on(SolveEvent event) {
+            if (event instanceof SolveEvent.Step step) {
+              steps.add(step);
+            } else if (event instanceof SolveEvent.Preview preview) {
+              previews.add(preview);
+            }
+          }
+
+          @Override
+          public boolean wantsPreview(int step) {
+            return step == 2;
+          }
+        };
+    try (NDManager manager = NDManager.newBaseManager()) {
+      create(method)
+          .solve(
+              problem(new Average()),
+              model(method, manager),
+              new SolveContext(manager, 1, listener, () -> false, null));
+    }
+    assertFalse(steps.isEmpty());
+    for (int i = 0; i < steps.size(); i++) {
+      assertEquals(i + 1, steps.get(i).step());
+      assertTrue(steps.get(i).step() <= steps.get(i).totalSteps());
+      assertTrue(steps.get(i).residualRms() >= 0);
+    }
+    if (method.needs().contains(Need.MODEL)) {
+      assertEquals(1, previews.size());
+      assertEquals(2, previews.get(0).step());
+      assertEquals(new Shape(1, 1, 4, 4), previews.get(0).image().shape());
+    }
+  }
+
+  @ParameterizedTest
+  @MethodSource("methods")
+  void cancelsWhereverItIsAndLeavesNothing(SolverMethod<?> method) {
+    int polls = pollsBefore(method, Integer.MAX_VALUE);
+    for (int k : new int[] {0, 1, 2, polls / 3, polls / 2, polls - 1}) {
+      if (k < polls) {
+        assertEquals(k + 1, pollsBefore(method, k), "polls after the cancellation");
+      }
+    }
+  }
+
+  /** Polls of a solve that is cancelled at poll {@code k}; checks what it leaves. */
+  private static int pollsBefore(SolverMethod<?> method, int k) {
+    int[] polls = new int[1];
+    BooleanSupplier cancelled = () -> polls[0]++ >= k;
+    try (NDManager manager = NDManager.newBaseManager()) {
+      SolveContext context = new SolveContext(manager, 1, SolveListener.NONE, cancelled, null);
+      Runnable solve =
+          () -> create(method).solve(problem(new Average()), model(method, manager), context);
+      if (k == Integer.MAX_VALUE) {
+        solve.run();
+      } else {
+        assertKind(ErrorKind.CANCELLED, solve);
+        assertEquals(List.of(), uids(manager));
+      }
+    }
+    return polls[0];
+  }
+
+  @ParameterizedTest
+  @MethodSource("methods")
+  void keepsItsDeadline(SolverMethod<?> method) {
+    try (NDManager manager = NDManager.newBaseManager()) {
+      SolveContext context =
+          new SolveContext(manager, 1, SolveListener.NONE, () -> false, Duration.ZERO);
+      assertKind(
+          ErrorKind.DEADLINE_EXCEEDED,
+          () -> create(method).solve(problem(new Average()), model(method, manager), context));
+      assertEquals(List.of(), uids(manager));
+    }
+  }
+
+  @ParameterizedTest
+  @MethodSource("modelMethods")
+  void notANumberFromTheModelIsReported(SolverMethod<?> method) {
+    for (Faulty.Part part : Faulty.Part.values()) {
+      int calls = calls(method, part, -1);
+      for (int k : new int[] {0, calls / 2, calls - 1}) {
+        if (k >= 0 && k < calls) {
+          try (NDManager manager = NDManager.newBaseManager()) {
+            Faulty model = new Faulty(manager, Set.of(), part, k);
+            assertKind(
+                ErrorKind.DIVERGED,
+                () ->
+                    create(method)
+                        .solve(problem(new Average()), model, SolveContext.of(manager, 1)));
+            assertEquals(List.of(), uids(manager));
+          }
+        }
+      }
+    }
+  }
+
+  private static int calls(SolverMethod<?> method, Faulty.Part part, int nanCall) {
+    try (NDManager manager = NDManager.newBaseManager()) {
+      Faulty model = new Faulty(manager, Set.of(), part, nanCall);
+      create(method).solve(problem(new Average()), model, SolveContext.of(manager, 1));
+      return model.calls[part.ordinal()];
+    }
+  }
+
+  /** Each need both ways: what is declared is really used, what is not declared is not touched. */
+  @ParameterizedTest
+  @MethodSource("methods")
+  void needsWhatItDeclaresAndNothingElse(SolverMethod<?> method) {
+    Set<Need> needs = method.needs();
+    try (NDManager manager = NDManager.newBaseManager()) {
+      Problem linear = problem(new Average());
+      Problem opaque = problem(new Opaque(new Average()));
+      Runnable onOpaque =
+          () -> create(method).solve(opaque, model(method, manager), SolveContext.of(manager, 1));
+      Runnable withoutModel = () -> create(method).solve(linear, null, SolveContext.of(manager, 1));
+      if (needs.contains(Need.LINEAR)) {
+        assertKind(ErrorKind.FAILED_PRECONDITION, onOpaque);
+      } else {
+        assertDoesNotThrow(onOpaque::run);
+      }
+      if (!needs.contains(Need.MODEL)) {
+        assertDoesNotThrow(withoutModel::run);
+        return;
+      }
+      assertKind(ErrorKind.FAILED_PRECONDITION, withoutModel);
+      for (Need need : EnumSet.of(Need.DECODER_GRADIENT, Need.DENOISER_GRADIENT)) {
+        Faulty.Part part =
+            need == Need.DECODER_GRADIENT
+                ? Faulty.Part.DECODE_PULLBACK
+                : Faulty.Part.DENOISE_PULLBACK;
+        Faulty model = new Faulty(manager, Set.of(part), part, -1);
+        Runnable solve = () -> create(method).solve(linear, model, SolveContext.of(manager, 1));
+        if (needs.contains(need)) {
+          assertThrows(IllegalStateException.class, solve::run);
+        } else {
+          assertDoesNotThrow(solve::run);
+        }
+      }
+    }
+  }
+
+  @ParameterizedTest
+  @MethodSource("modelMethods")
+  void aModelOfAnotherSizeIsRefused(SolverMethod<?> method) {
+    DenseOperator other = new DenseOperator(new Shape(1, 2, 8), new Shape(1, 2, 2), Average.rows());
+    try (NDManager manager = NDManager.newBaseManager()) {
+      assertKind(
+          ErrorKind.FAILED_PRECONDITION,
+          () ->
+              create(method)
+                  .solve(problem(other), ORACLE.model(manager), SolveContext.of(manager, 1)));
+    }
+  }
+
+  /** The budget: the default takes under forty network evaluations of the denoiser. */
+  @ParameterizedTest
+  @MethodSource("methods")
+  void presetsAreWhatTheyPromise(SolverMethod<?> method) {
+    assertTrue(method.id().matches("[a-z0-9]+(-[a-z0-9]+)*"));
+    assertNotEquals("", method.summary());
+    if (method == new Solvers().defaultMethod()) {
+      assertTrue(calls(method, Faulty.Part.DENOISE, -1) < 40);
+      assertEquals(0, calls(method, Faulty.Part.DENOISE_PULLBACK, -1));
+    }
+    if (method.needs().contains(Need.MODEL)) {
+      assertTrue(method.citation().contains("arXiv"));
+    }
+  }
+}
