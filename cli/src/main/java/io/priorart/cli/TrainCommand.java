@@ -2,6 +2,7 @@ package io.priorart.cli;
 
 import io.priorart.models.network.AutoencoderKL;
 import io.priorart.models.train.AutoencoderTraining;
+import io.priorart.models.train.DiffusionTraining;
 import io.priorart.models.train.PictureFolder;
 import io.priorart.models.train.TrainingListener;
 import io.priorart.models.train.TrainingPicture;
@@ -22,15 +23,15 @@ import picocli.CommandLine.Option;
     name = "train",
     description = "Trains a prior on pictures of your own.",
     mixinStandardHelpOptions = true,
-    subcommands = {TrainCommand.Autoencoder.class},
-    synopsisSubcommandLabel = "autoencoder")
+    subcommands = {TrainCommand.Autoencoder.class, TrainCommand.Diffusion.class},
+    synopsisSubcommandLabel = "(autoencoder | diffusion)")
 final class TrainCommand implements Callable<Integer> {
   @picocli.CommandLine.Spec private picocli.CommandLine.Model.CommandSpec spec;
 
   @Override
   public Integer call() {
     throw new picocli.CommandLine.ParameterException(
-        spec.commandLine(), "name what to train: autoencoder");
+        spec.commandLine(), "name what to train: autoencoder or diffusion");
   }
 
   /** What every training takes. */
@@ -137,6 +138,95 @@ final class TrainCommand implements Callable<Integer> {
             common.pictures(),
             common.state("vae"),
             vae,
+            stop,
+            new ConsoleListener());
+      }
+      return 0;
+    }
+  }
+
+  @Command(
+      name = "diffusion",
+      description = {
+        "Trains the denoiser and its text encoder on the latents of OUT/vae,",
+        "and completes OUT to a checkpoint that diffusers opens."
+      },
+      mixinStandardHelpOptions = true)
+  static final class Diffusion implements Callable<Integer> {
+    @Mixin private Common common;
+
+    @Option(
+        names = "--channels",
+        split = ",",
+        defaultValue = "64,128,256",
+        description = "Width of each level. Default: ${DEFAULT-VALUE}")
+    private int[] channels;
+
+    @Option(
+        names = "--layers-per-block",
+        defaultValue = "1",
+        description = "Default: ${DEFAULT-VALUE}")
+    private int layersPerBlock;
+
+    @Option(
+        names = "--heads",
+        defaultValue = "4",
+        description = "Attention heads. Default: ${DEFAULT-VALUE}")
+    private int heads;
+
+    @Option(names = "--text-width", defaultValue = "128", description = "Default: ${DEFAULT-VALUE}")
+    private int textWidth;
+
+    @Option(names = "--text-layers", defaultValue = "2", description = "Default: ${DEFAULT-VALUE}")
+    private int textLayers;
+
+    @Option(
+        names = "--vocabulary",
+        defaultValue = "2048",
+        description = "Entries of the tokenizer at most. Default: ${DEFAULT-VALUE}")
+    private int vocabulary;
+
+    @Option(
+        names = "--latent-patch",
+        defaultValue = "32",
+        description = "Side of the training crops in latent pixels. Default: ${DEFAULT-VALUE}")
+    private int latentPatch;
+
+    @Option(names = "--batch", defaultValue = "16", description = "Default: ${DEFAULT-VALUE}")
+    private int batch;
+
+    @Option(
+        names = "--learning-rate",
+        defaultValue = "5e-4",
+        description = "Peak rate. Default: ${DEFAULT-VALUE}")
+    private double learningRate;
+
+    @Option(
+        names = "--caption-dropout",
+        defaultValue = "0.15",
+        description = "Share of pictures shown without caption. Default: ${DEFAULT-VALUE}")
+    private double captionDropout;
+
+    @Override
+    public Integer call() throws Exception {
+      try (StopSignal stop = new StopSignal()) {
+        DiffusionTraining.run(
+            new DiffusionTraining.Options(
+                channels,
+                layersPerBlock,
+                heads,
+                textWidth,
+                textLayers,
+                vocabulary,
+                latentPatch,
+                batch,
+                learningRate,
+                captionDropout,
+                common.duration(),
+                common.seed()),
+            common.pictures(),
+            common.state("diffusion"),
+            common.out(),
             stop,
             new ConsoleListener());
       }

@@ -1,0 +1,109 @@
+package io.priorart.cli;
+
+import io.priorart.models.DiffusionPipeline;
+import io.priorart.models.engine.CompileOptions;
+import io.priorart.models.engine.Precision;
+import io.priorart.models.weights.SafetensorsFile;
+import io.priorart.models.weights.SafetensorsWriter;
+import io.priorart.solver.ErrorKind;
+import io.priorart.solver.HostTensor;
+import io.priorart.solver.PriorArtException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import java.util.concurrent.Callable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.ParameterException;
+import picocli.CommandLine.Spec;
+
+/** {@code priorart model}: looks into a checkpoint. */
+@Command(
+    name = "model",
+    description = "Looks into a checkpoint.",
+    mixinStandardHelpOptions = true,
+    subcommands = ModelCommand.Trace.class,
+    synopsisSubcommandLabel = "trace")
+final class ModelCommand implements Callable<Integer> {
+  @Spec private CommandSpec spec;
+
+  @Override
+  public Integer call() {
+    throw new ParameterException(spec.commandLine(), "name what to do: trace");
+  }
+
+  @Command(
+      name = "trace",
+      description = {
+        "Runs single networks on tensors from a file and writes what they give.",
+        "The tensors are named PART/NAME: unet/sample, unet/timestep, unet/encoder_hidden_states,",
+        "vae.encoder/x, vae.decoder/z, text_encoder/input_ids. Results are named PART/output."
+      },
+      mixinStandardHelpOptions = true)
+  static final class Trace implements Callable<Integer> {
+    private static final String[] PARTS = {"unet", "vae.encoder", "vae.decoder", "text_encoder"};
+
+    @Option(
+        names = "--model",
+        required = true,
+        paramLabel = "DIR",
+        description = "Checkpoint folder.")
+    private Path model;
+
+    @Option(
+        names = "--inputs",
+        required = true,
+        paramLabel = "IN.safetensors",
+        description = "Inputs.")
+    private Path inputs;
+
+    @Option(
+        names = "--outputs",
+        required = true,
+        paramLabel = "OUT.safetensors",
+        description = "Results.")
+    private Path outputs;
+
+    @Option(
+        names = "--precision",
+        defaultValue = "float32",
+        description = "auto, float32, bfloat16 or float16. Default: ${DEFAULT-VALUE}")
+    private Precision precision;
+
+    @Option(names = "--force", description = "Overwrite an existing output.")
+    private boolean force;
+
+    @Override
+    public Integer call() {
+      if (Files.exists(outputs) && !force) {
+        throw new PriorArtException(
+            ErrorKind.ALREADY_EXISTS, outputs + " exists; add --force to overwrite it");
+      }
+      SafetensorsFile file = SafetensorsFile.open(inputs);
+      Map<String, HostTensor> results = new LinkedHashMap<>();
+      try (DiffusionPipeline pipeline =
+          DiffusionPipeline.load(model, CompileOptions.REFERENCE.withPrecision(precision))) {
+        for (String part : PARTS) {
+          Map<String, HostTensor> tensors = new LinkedHashMap<>();
+          for (String name : file.shapes().keySet()) {
+            if (name.startsWith(part + "/")) {
+              tensors.put(name.substring(part.length() + 1), file.read(name));
+            }
+          }
+          if (!tensors.isEmpty()) {
+            results.put(part + "/output", pipeline.trace(part, tensors));
+          }
+        }
+      }
+      if (results.isEmpty()) {
+        throw PriorArtException.badField(
+            "inputs", inputs + " holds no tensor named PART/NAME, for instance unet/sample");
+      }
+      SafetensorsWriter.write(outputs, results, Map.of(), false);
+      results.forEach((name, tensor) -> System.out.println(name + " " + tensor.shape()));
+      return 0;
+    }
+  }
+}
