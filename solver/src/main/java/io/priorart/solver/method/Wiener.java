@@ -1,6 +1,7 @@
 package io.priorart.solver.method;
 
 import ai.djl.ndarray.NDArray;
+import ai.djl.ndarray.NDList;
 import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.Shape;
 import io.priorart.solver.InverseSolver;
@@ -84,6 +85,7 @@ public final class Wiener implements InverseSolver {
       NDArray u = b.zerosLike();
       NDArray r = b.duplicate();
       NDArray p = b.duplicate();
+      NDArray fit = y.measurement().zerosLike();
       double rr = Observation.sumsOfSquares(r)[0];
       double stop = rr * RELATIVE_TOLERANCE * RELATIVE_TOLERANCE;
       for (int i = 0; i < spec.iterations() && rr > stop; i++) {
@@ -96,12 +98,10 @@ public final class Wiener implements InverseSolver {
           double next = Observation.sumsOfSquares(nextR)[0];
           NDArray nextP = nextR.add(p.mul(next / rr));
           rr = next;
-          // The true residual costs another operator; what is reported is the normal equations'
-          // own, scaled.
-          context.step(i + 1, spec.iterations(), Math.sqrt(rr / b.size()));
-          u.close();
-          r.close();
-          p.close();
+          NDArray nextFit = fit.add(forward.mul(step));
+          context.step(i + 1, spec.iterations(), y.rms(y.residualOf(nextFit)));
+          new NDList(u, r, p, fit).close();
+          fit = scope.keep(nextFit);
           u = scope.keep(nextU);
           r = scope.keep(nextR);
           p = scope.keep(nextP);

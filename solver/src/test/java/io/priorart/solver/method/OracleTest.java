@@ -81,6 +81,52 @@ class OracleTest {
     assertEquals(1, spread, 0.15);
   }
 
+  /**
+   * An encoder that loses a tenth of every latent, as a real one loses detail: moving by {@code
+   * E(x') - E(x)} still reaches the posterior about as well as the right encoder, replacing by
+   * {@code E(x')} does not.
+   */
+  @Test
+  void driftCorrectionCancelsTheEncodersLoss() {
+    ProxDiffusion.Spec corrected = ProxDiffusion.METHOD.presets().get("fast");
+    ProxDiffusion.Spec replaced =
+        new ProxDiffusion.Spec(
+            corrected.steps(),
+            corrected.zeta(),
+            corrected.startSigma(),
+            corrected.endSigma(),
+            false);
+    double right = 0;
+    double withCorrection = 0;
+    double without = 0;
+    for (int seed = 0; seed < 4; seed++) {
+      GaussianOracle oracle = new GaussianOracle(seed);
+      right += runLossy(oracle, corrected, 1).bias() / 4;
+      withCorrection += runLossy(oracle, corrected, 0.9).bias() / 4;
+      without += runLossy(oracle, replaced, 0.9).bias() / 4;
+    }
+    String figures = right + ", " + withCorrection + ", " + without;
+    assertEquals(right, withCorrection, 0.1, figures);
+    assertTrue(without > withCorrection + 0.3, figures);
+  }
+
+  private static GaussianOracle.Statistics runLossy(
+      GaussianOracle oracle, ProxDiffusion.Spec spec, double kept) {
+    try (NDManager manager = NDManager.newBaseManager()) {
+      GaussianLatentModel model =
+          new GaussianLatentModel(manager, oracle.mean, oracle.covariance, oracle.codec) {
+            @Override
+            public NDArray encode(NDArray x) {
+              return super.encode(x).mul(kept);
+            }
+          };
+      NDArray x =
+          new ProxDiffusion(spec)
+              .solve(oracle.problem(), model, SolveContext.of(manager, 9), CHAINS);
+      return oracle.statistics(GaussianOracle.samples(x));
+    }
+  }
+
   /** zeta is set for sixteen pixels instead of the paper's 196,608; see solvers.md, section 11. */
   @Test
   void dps() {
