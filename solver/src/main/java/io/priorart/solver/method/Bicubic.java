@@ -35,7 +35,7 @@ public final class Bicubic implements InverseSolver {
   /** No parameters. */
   public record Spec() {}
 
-  Bicubic(Spec spec) {}
+  public Bicubic(Spec spec) {}
 
   @Override
   public NDArray solve(Problem problem, LatentDiffusionModel model, SolveContext context) {
