@@ -11,9 +11,6 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
 import java.util.concurrent.Callable;
-import java.util.concurrent.CountDownLatch;
-import java.util.concurrent.TimeUnit;
-import java.util.function.BooleanSupplier;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
@@ -124,7 +121,7 @@ final class TrainCommand implements Callable<Integer> {
       AutoencoderKL.Config config =
           new AutoencoderKL.Config(3, 3, channels, 1, latentChannels, 8, false, true, true, 1, 0);
       Path vae = Files.createDirectories(common.out().resolve("vae"));
-      try (StopSignal stop = new StopSignal()) {
+      try (CancelSignal stop = new CancelSignal()) {
         AutoencoderTraining.run(
             config,
             new AutoencoderTraining.Options(
@@ -209,7 +206,7 @@ final class TrainCommand implements Callable<Integer> {
 
     @Override
     public Integer call() throws Exception {
-      try (StopSignal stop = new StopSignal()) {
+      try (CancelSignal stop = new CancelSignal()) {
         DiffusionTraining.run(
             new DiffusionTraining.Options(
                 channels,
@@ -231,40 +228,6 @@ final class TrainCommand implements Callable<Integer> {
             new ConsoleListener());
       }
       return 0;
-    }
-  }
-
-  /**
-   * Turns SIGTERM and SIGINT into a stop after the running step; the process then ends as the
-   * signal asks.
-   */
-  static final class StopSignal implements BooleanSupplier, AutoCloseable {
-    private static final long GRACE_SECONDS = 60;
-    private final CountDownLatch finished = new CountDownLatch(1);
-    private volatile boolean stop;
-
-    StopSignal() {
-      Runtime.getRuntime()
-          .addShutdownHook(
-              new Thread(
-                  () -> {
-                    stop = true;
-                    try {
-                      finished.await(GRACE_SECONDS, TimeUnit.SECONDS);
-                    } catch (InterruptedException e) {
-                      Thread.currentThread().interrupt();
-                    }
-                  }));
-    }
-
-    @Override
-    public boolean getAsBoolean() {
-      return stop;
-    }
-
-    @Override
-    public void close() {
-      finished.countDown();
     }
   }
 

@@ -1,0 +1,164 @@
+package io.priorart.cli;
+
+import io.priorart.models.DiffusionPipeline;
+import io.priorart.models.engine.CompileOptions;
+import io.priorart.runtime.Checkpoints;
+import io.priorart.runtime.Report;
+import io.priorart.runtime.Restorer;
+import io.priorart.solver.OperatorKind;
+import io.priorart.solver.ParameterSchema;
+import io.priorart.solver.SolverMethod;
+import io.priorart.solver.operator.Operators;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.concurrent.Callable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Option;
+
+/** {@code priorart solvers}, {@code operators} and {@code models}: what there is. */
+final class CatalogueCommands {
+  private CatalogueCommands() {}
+
+  @Command(
+      name = "solvers",
+      description = "Lists the solvers with their parameters.",
+      mixinStandardHelpOptions = true)
+  static final class SolverList implements Callable<Integer> {
+    @Option(names = "--json", description = "Print JSON.")
+    private boolean json;
+
+    @Override
+    public Integer call() {
+      List<Map<String, Object>> all = new ArrayList<>();
+      for (SolverMethod<?> method : Restorer.SOLVERS.list()) {
+        all.add(describe(method));
+      }
+      print(json, all);
+      return 0;
+    }
+
+    private static <P extends Record> Map<String, Object> describe(SolverMethod<P> m) {
+      ParameterSchema<P> schema = ParameterSchema.of(m.spec());
+      Map<String, Object> out = new LinkedHashMap<>();
+      out.put("name", m.id());
+      out.put("summary", m.summary());
+      out.put("citation", m.citation());
+      out.put(
+          "needs", m.needs().stream().map(n -> n.name().toLowerCase(Locale.ROOT)).sorted().toList());
+      out.put("parameters", parameters(schema.entries(m.defaults())));
+      Map<String, Object> presets = new LinkedHashMap<>();
+      m.presets().forEach((name, preset) -> presets.put(name, schema.values(preset)));
+      out.put("presets", presets);
+      return out;
+    }
+  }
+
+  @Command(
+      name = "operators",
+      description = "Lists the operators with their parameters.",
+      mixinStandardHelpOptions = true)
+  static final class OperatorList implements Callable<Integer> {
+    @Option(names = "--json", description = "Print JSON.")
+    private boolean json;
+
+    @Override
+    public Integer call() {
+      List<Map<String, Object>> all = new ArrayList<>();
+      for (OperatorKind<?> kind : Operators.list()) {
+        all.add(describe(kind));
+      }
+      print(json, all);
+      return 0;
+    }
+
+    private static <P extends Record> Map<String, Object> describe(OperatorKind<P> kind) {
+      Map<String, Object> out = new LinkedHashMap<>();
+      out.put("name", kind.id());
+      out.put("summary", kind.summary());
+      out.put(
+          "parameters", parameters(ParameterSchema.of(kind.spec()).entries(kind.defaults())));
+      return out;
+    }
+  }
+
+  @Command(
+      name = "models",
+      description = "Lists the checkpoints that come with PriorArt.",
+      mixinStandardHelpOptions = true)
+  static final class Models implements Callable<Integer> {
+    @Option(names = "--json", description = "Print JSON.")
+    private boolean json;
+
+    @Override
+    public Integer call() {
+      List<Map<String, Object>> all = new ArrayList<>();
+      for (Path folder : Checkpoints.bundled()) {
+        try (DiffusionPipeline pipeline = DiffusionPipeline.load(folder, CompileOptions.AUTO)) {
+          Map<String, Object> out = new LinkedHashMap<>();
+          out.put("name", pipeline.name());
+          out.put("summary", "latent diffusion, %,d parameters".formatted(pipeline.parameters()));
+          out.put("folder", folder.toString());
+          out.put("sha256", pipeline.hash());
+          out.put("parameters", List.of());
+          all.add(out);
+        }
+      }
+      print(json, all);
+      return 0;
+    }
+  }
+
+  private static List<Map<String, Object>> parameters(List<ParameterSchema.Entry> entries) {
+    List<Map<String, Object>> out = new ArrayList<>();
+    for (ParameterSchema.Entry e : entries) {
+      Map<String, Object> p = new LinkedHashMap<>();
+      p.put("name", e.name());
+      p.put("type", e.type().wire());
+      p.put("default", e.defaultValue());
+      p.put("required", e.required());
+      p.put("min", Double.isFinite(e.min()) ? e.min() : null);
+      p.put("max", Double.isFinite(e.max()) ? e.max() : null);
+      p.put("choices", e.choices());
+      p.put("unit", e.unit());
+      p.put("doc", e.doc());
+      out.add(p);
+    }
+    return out;
+  }
+
+  private static void print(boolean json, List<Map<String, Object>> all) {
+    if (json) {
+      System.out.println(Report.text(all));
+      return;
+    }
+    for (Map<String, Object> item : all) {
+      System.out.println(item.get("name") + "  " + item.get("summary"));
+      if (item.get("citation") instanceof String citation && !citation.isEmpty()) {
+        System.out.println("    " + citation);
+      }
+      for (Object entry : (List<?>) item.get("parameters")) {
+        Map<?, ?> p = (Map<?, ?>) entry;
+        List<String> facts = new ArrayList<>(List.of(p.get("type").toString()));
+        if (!((List<?>) p.get("choices")).isEmpty()) {
+          facts.add(p.get("choices").toString());
+        }
+        if (p.get("min") != null || p.get("max") != null) {
+          facts.add((p.get("min") == null ? "" : p.get("min")) + ".." + (p.get("max") == null ? "" : p.get("max")));
+        }
+        if (!p.get("unit").toString().isEmpty()) {
+          facts.add(p.get("unit").toString());
+        }
+        if (p.get("default") != null) {
+          facts.add("default " + p.get("default"));
+        } else if (Boolean.TRUE.equals(p.get("required"))) {
+          facts.add("required");
+        }
+        System.out.println("    " + p.get("name") + " (" + String.join(", ", facts) + ")  " + p.get("doc"));
+      }
+    }
+  }
+}

@@ -1,0 +1,68 @@
+package io.priorart.cli;
+
+import io.priorart.runtime.Degrader;
+import io.priorart.runtime.Limits;
+import io.priorart.runtime.OperatorRequest;
+import io.priorart.runtime.image.Picture;
+import io.priorart.runtime.image.PictureFiles;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.concurrent.Callable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+
+/** {@code priorart degrade}: makes a measurement of a picture, to try solvers on. */
+@Command(
+    name = "degrade",
+    description = {
+      "Measures a picture: applies the operators and adds noise.",
+      "Writes OUT, the masks it drew, and OUT's name + .problem.json for restore --problem."
+    },
+    mixinStandardHelpOptions = true)
+final class DegradeCommand implements Callable<Integer> {
+  @Parameters(paramLabel = "IN", description = "PNG, JPEG or TIFF.")
+  private Path in;
+
+  @Option(
+      names = {"-o", "--output"},
+      required = true,
+      paramLabel = "OUT",
+      description = "16-bit .png (clipped to its range), or .tif (float, not clipped).")
+  private Path out;
+
+  @Mixin private OperatorOptions operators;
+
+  @Option(
+      names = "--sigma",
+      defaultValue = "0",
+      paramLabel = "S",
+      description = "Noise on the [0,1] pixel scale. Default: ${DEFAULT-VALUE}")
+  private double sigma;
+
+  @Option(names = "--seed", defaultValue = "0", paramLabel = "N", description = "Default: ${DEFAULT-VALUE}")
+  private long seed;
+
+  @Option(names = "--force", description = "Overwrite existing files.")
+  private boolean force;
+
+  @Override
+  public Integer call() {
+    PictureFiles.requireWritable(out, force);
+    int depth = PictureFiles.depthFor(out, 32);
+    Picture picture = PictureFiles.read(in, Limits.PIXELS);
+    List<OperatorRequest> requests =
+        operators.requests().stream().map(r -> r.resolved(Path.of(""), Limits.PIXELS)).toList();
+    Degrader.Degraded degraded = Degrader.degrade(picture, requests, sigma, seed, depth);
+    List<Path> files = Degrader.write(degraded, out, force);
+    files.forEach(System.out::println);
+    long clipped = PictureFiles.clipped(degraded.measurement());
+    if (depth != 32 && clipped > 0) {
+      System.err.printf(
+          "clipped %d of %d samples; a .tif keeps them%n",
+          clipped, degraded.measurement().pixels().values().length);
+    }
+    return 0;
+  }
+}

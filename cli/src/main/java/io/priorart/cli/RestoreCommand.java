@@ -1,0 +1,375 @@
+package io.priorart.cli;
+
+import io.priorart.models.DiffusionPipeline;
+import io.priorart.runtime.Limits;
+import io.priorart.runtime.OperatorRequest;
+import io.priorart.runtime.ProblemFile;
+import io.priorart.runtime.Report;
+import io.priorart.runtime.Restorer;
+import io.priorart.runtime.image.Picture;
+import io.priorart.runtime.image.PictureFiles;
+import io.priorart.solver.HostTensor;
+import io.priorart.solver.PriorArtException;
+import io.priorart.solver.SolveEvent;
+import io.priorart.solver.SolveListener;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.concurrent.Callable;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import me.tongfei.progressbar.ProgressBar;
+import me.tongfei.progressbar.ProgressBarBuilder;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+
+/** {@code priorart restore}. */
+@Command(
+    name = "restore",
+    description = "Restores damaged pictures.",
+    mixinStandardHelpOptions = true)
+final class RestoreCommand implements Callable<Integer> {
+  enum Finish {
+    projection,
+    none
+  }
+
+  private static final Pattern SIZE = Pattern.compile("(\\d{1,7})x(\\d{1,7})");
+
+  @Parameters(arity = "1..*", paramLabel = "IN", description = "PNG, JPEG or TIFF.")
+  private List<Path> inputs;
+
+  @Option(
+      names = {"-o", "--output"},
+      required = true,
+      paramLabel = "OUT|DIR",
+      description = "File to write; a folder for several pictures.")
+  private Path output;
+
+  @Mixin private OperatorOptions operators;
+
+  @Option(
+      names = "--problem",
+      paramLabel = "P.json",
+      description = "What 'degrade' wrote, instead of --operator and --sigma.")
+  private Path problem;
+
+  @Option(
+      names = "--sigma",
+      paramLabel = "S",
+      description = {
+        "Noise of the measurement on the [0,1] pixel scale.",
+        "Required, except for pure inpainting where it defaults to 0."
+      })
+  private Double sigma;
+
+  @Option(
+      names = "--solver",
+      defaultValue = "prox-diffusion",
+      paramLabel = "NAME",
+      description = "See 'priorart solvers'. Default: ${DEFAULT-VALUE}")
+  private String solver;
+
+  @Option(
+      names = "--preset",
+      defaultValue = "fast",
+      paramLabel = "paper|fast",
+      description = "Default: ${DEFAULT-VALUE}")
+  private String preset;
+
+  @Option(names = "--param", paramLabel = "k=v", description = "A parameter of the solver.")
+  private Map<String, String> parameters = new LinkedHashMap<>();
+
+  @Option(names = "--steps", paramLabel = "N", description = "Short for --param steps=N.")
+  private Integer steps;
+
+  @Option(
+      names = "--finish",
+      defaultValue = "projection",
+      paramLabel = "projection|none",
+      description = "Final data step, set by the discrepancy principle. Default: ${DEFAULT-VALUE}")
+  private Finish finish;
+
+  @Mixin private Sources model;
+
+  @Option(names = "--prompt", defaultValue = "", paramLabel = "T", description = "What the picture shows.")
+  private String prompt;
+
+  @Option(
+      names = "--negative-prompt",
+      defaultValue = "",
+      paramLabel = "T",
+      description = "What it does not show; used when --guidance-scale is not 1.")
+  private String negativePrompt;
+
+  @Option(
+      names = "--guidance-scale",
+      defaultValue = "1",
+      paramLabel = "G",
+      description = "Classifier-free guidance; 1 is none. Default: ${DEFAULT-VALUE}")
+  private double guidanceScale;
+
+  @Option(names = "--seed", defaultValue = "0", paramLabel = "N", description = "Default: ${DEFAULT-VALUE}")
+  private long seed;
+
+  @Option(
+      names = "--samples",
+      defaultValue = "1",
+      paramLabel = "K",
+      description = {
+        "Write K samples (sample k uses seed + k), their mean and their standard deviation.",
+        "Default: ${DEFAULT-VALUE}"
+      })
+  private int samples;
+
+  @Option(
+      names = "--size",
+      paramLabel = "WxH",
+      description = "Size to return; by default what the operators imply.")
+  private String size;
+
+  @Option(names = "--report", paramLabel = "R.json", description = "Write a report.")
+  private Path report;
+
+  @Option(names = "--preview-dir", paramLabel = "D", description = "Write each step's estimate there.")
+  private Path previewDir;
+
+  @Option(names = "--json", description = "Print the report on standard output.")
+  private boolean json;
+
+  @Option(names = "--force", description = "Overwrite existing files; allow lossy output.")
+  private boolean force;
+
+  @Override
+  public Integer call() {
+    model.check();
+    Restorer.Request request = request();
+    Map<Path, Path> targets = targets(request);
+    List<Object> reports = new ArrayList<>();
+    try (CancelSignal cancel = new CancelSignal();
+        Sources open = model) {
+      for (Map.Entry<Path, Path> e : targets.entrySet()) {
+        reports.add(restore(e.getKey(), e.getValue(), request, cancel));
+      }
+    }
+    Object all = reports.size() == 1 ? reports.get(0) : reports;
+    if (report != null) {
+      Report.write(all, report, force);
+    }
+    if (json) {
+      System.out.println(Report.text(all));
+    }
+    return 0;
+  }
+
+  private Restorer.Request request() {
+    List<OperatorRequest> requests;
+    Path base = Path.of("");
+    Double noise = sigma;
+    int width = 0;
+    int height = 0;
+    if (problem != null) {
+      if (!operators.isEmpty()) {
+        throw PriorArtException.badField("problem", "and --operator exclude each other");
+      }
+      ProblemFile file = ProblemFile.read(problem);
+      requests = file.operators();
+      base = problem.toAbsolutePath().getParent();
+      noise = sigma == null ? Double.valueOf(file.sigma()) : sigma;
+      width = file.width();
+      height = file.height();
+    } else {
+      requests = operators.requests();
+    }
+    if (size != null) {
+      Matcher m = SIZE.matcher(size);
+      if (!m.matches()) {
+        throw PriorArtException.badField("size", "must be WIDTHxHEIGHT, was " + size);
+      }
+      width = Integer.parseInt(m.group(1));
+      height = Integer.parseInt(m.group(2));
+      if (width < 1 || height < 1) {
+        throw PriorArtException.badField("size", "must be positive, was " + size);
+      }
+    }
+    Path folder = base;
+    return new Restorer.Request(
+        requests.stream().map(r -> r.resolved(folder, Limits.PIXELS)).toList(),
+        noise,
+        solver,
+        preset,
+        parameters,
+        steps,
+        finish == Finish.projection,
+        prompt,
+        negativePrompt,
+        guidanceScale,
+        seed,
+        samples,
+        width,
+        height);
+  }
+
+  /** Each input with its output, all checked before anything runs. */
+  private Map<Path, Path> targets(Restorer.Request request) {
+    boolean toFolder = inputs.size() > 1 || Files.isDirectory(output);
+    if (toFolder && !Files.isDirectory(output)) {
+      throw PriorArtException.badField("output", output + " is no folder, for several pictures");
+    }
+    Map<Path, Path> targets = new LinkedHashMap<>();
+    for (Path in : inputs) {
+      Path out = toFolder ? output.resolve(in.getFileName()) : output;
+      if (request.keepsKnownPixels() && PictureFiles.lossy(out) && !force) {
+        throw PriorArtException.badField(
+            "output", out + " is lossy and would change known pixels; write .png or .tif, or --force");
+      }
+      if (targets.containsValue(out)) {
+        throw PriorArtException.badField("output", "two pictures would be written to " + out);
+      }
+      for (Path file : outputs(out)) {
+        PictureFiles.requireWritable(file, force);
+      }
+      PictureFiles.depthFor(out, 8);
+      targets.put(in, out);
+    }
+    if (report != null) {
+      PictureFiles.requireWritable(report, force);
+    }
+    if (previewDir != null && !Files.isDirectory(previewDir)) {
+      throw PriorArtException.badField("preview-dir", previewDir + " is no folder");
+    }
+    return targets;
+  }
+
+  /** The samples' files, then (for several) those of mean and standard deviation. */
+  private List<Path> outputs(Path out) {
+    if (samples == 1) {
+      return List.of(out);
+    }
+    List<Path> files = new ArrayList<>();
+    for (int k = 0; k < samples; k++) {
+      files.add(named(out, "sample" + k));
+    }
+    files.add(named(out, "mean"));
+    files.add(named(out, "std"));
+    return files;
+  }
+
+  private static Path named(Path out, String part) {
+    String name = out.getFileName().toString();
+    int dot = name.lastIndexOf('.');
+    return out.resolveSibling(name.substring(0, dot) + "." + part + name.substring(dot));
+  }
+
+  private Map<String, Object> restore(
+      Path in, Path out, Restorer.Request request, CancelSignal cancel) {
+    long begin = System.nanoTime();
+    Picture measurement = PictureFiles.read(in, Limits.PIXELS);
+    double readSeconds = (System.nanoTime() - begin) * 1e-9;
+    int depth = PictureFiles.depthFor(out, measurement.bitDepth());
+    double[] loadSeconds = new double[1];
+    Restorer.Restoration restoration;
+    try (Progress progress = new Progress(in)) {
+      restoration =
+          Restorer.restore(
+              measurement,
+              request,
+              () -> {
+                long loading = System.nanoTime();
+                DiffusionPipeline pipeline = model.get();
+                loadSeconds[0] = (System.nanoTime() - loading) * 1e-9;
+                return pipeline;
+              },
+              depth,
+              progress,
+              cancel);
+    }
+    long writing = System.nanoTime();
+    List<Path> files = outputs(out);
+    for (int k = 0; k < samples; k++) {
+      PictureFiles.write(restoration.samples().get(k).picture(), files.get(k), force);
+    }
+    if (samples > 1) {
+      PictureFiles.write(restoration.mean(), files.get(samples), force);
+      PictureFiles.write(restoration.standardDeviation(), files.get(samples + 1), force);
+    }
+    DiffusionPipeline used = model.opened();
+    Map<String, Object> json =
+        Report.of(
+            request,
+            restoration,
+            used == null ? null : used.name(),
+            used == null ? null : used.hash(),
+            model.precision(),
+            in,
+            files);
+    long end = System.nanoTime();
+    Map<String, Object> phases = new LinkedHashMap<>();
+    phases.put("read", readSeconds);
+    phases.put("load_model", loadSeconds[0]);
+    phases.put("write", (end - writing) * 1e-9);
+    phases.put("total", (end - begin) * 1e-9);
+    json.put("seconds", phases);
+    for (int k = 0; k < samples; k++) {
+      Restorer.Sample s = restoration.samples().get(k);
+      System.err.printf(
+          Locale.ROOT,
+          "%s  %s  ratio %.2f before, %.2f after the final step  %.1f s%n",
+          files.get(k),
+          s.verdict().judgement().name().toLowerCase(Locale.ROOT),
+          s.verdict().ratioBefore(),
+          s.verdict().ratioAfter(),
+          s.solveSeconds() + s.finishSeconds());
+    }
+    return json;
+  }
+
+  /** A progress bar on a terminal, previews where asked for. */
+  private final class Progress implements SolveListener, AutoCloseable {
+    private final Path in;
+    private ProgressBar bar;
+
+    Progress(Path in) {
+      this.in = in;
+    }
+
+    @Override
+    public void on(SolveEvent event) {
+      if (event instanceof SolveEvent.Step s && System.console() != null) {
+        if (bar == null) {
+          bar =
+              new ProgressBarBuilder()
+                  .setTaskName(in.getFileName().toString())
+                  .setInitialMax(s.totalSteps())
+                  .build();
+        }
+        bar.stepTo(s.step());
+        bar.setExtraMessage(String.format(Locale.ROOT, " residual %.4f", s.residualRms() / 2));
+      } else if (event instanceof SolveEvent.Preview p) {
+        HostTensor image = p.image();
+        PictureFiles.write(
+            new Picture(image, 8, null),
+            previewDir.resolve(String.format(Locale.ROOT, "step%04d.png", p.step())),
+            true);
+      }
+    }
+
+    @Override
+    public boolean wantsPreview(int step) {
+      return previewDir != null;
+    }
+
+    @Override
+    public void close() {
+      if (bar != null) {
+        bar.close();
+      }
+    }
+  }
+}

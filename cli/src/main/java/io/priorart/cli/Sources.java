@@ -1,0 +1,69 @@
+package io.priorart.cli;
+
+import io.priorart.models.DiffusionPipeline;
+import io.priorart.models.engine.CompileOptions;
+import io.priorart.models.engine.Precision;
+import io.priorart.runtime.Checkpoints;
+import java.util.function.Supplier;
+import picocli.CommandLine.Option;
+
+/** The model of a command: opened when first asked for, closed with the command. */
+final class Sources implements Supplier<DiffusionPipeline>, AutoCloseable {
+  @Option(
+      names = "--model",
+      defaultValue = Checkpoints.BUNDLED,
+      paramLabel = "bundled|DIR",
+      description = "Checkpoint folder in the diffusers layout. Default: ${DEFAULT-VALUE}")
+  private String model;
+
+  @Option(
+      names = "--precision",
+      defaultValue = "auto",
+      paramLabel = "P",
+      description =
+          "Arithmetic of the networks: auto, float32, bfloat16, float16; auto takes bfloat16 where the CPU has it."
+              + " Default: ${DEFAULT-VALUE}")
+  private Precision precision;
+
+  @Option(
+      names = "--device",
+      defaultValue = "cpu",
+      paramLabel = "D",
+      description = "cpu is what this build carries. Default: ${DEFAULT-VALUE}")
+  private String device;
+
+  private DiffusionPipeline pipeline;
+
+  @Override
+  public DiffusionPipeline get() {
+    if (pipeline == null) {
+      pipeline =
+          DiffusionPipeline.load(
+              Checkpoints.resolve(model), CompileOptions.AUTO.withPrecision(precision));
+    }
+    return pipeline;
+  }
+
+  void check() {
+    if (!device.equals("cpu")) {
+      throw io.priorart.solver.PriorArtException.badField(
+          "device", device + " is not available in this build; only cpu is");
+    }
+  }
+
+  /** The model if one was opened, else {@code null}. */
+  DiffusionPipeline opened() {
+    return pipeline;
+  }
+
+  String precision() {
+    return precision.resolve().name().toLowerCase(java.util.Locale.ROOT);
+  }
+
+  @Override
+  public void close() {
+    if (pipeline != null) {
+      pipeline.close();
+    }
+  }
+}

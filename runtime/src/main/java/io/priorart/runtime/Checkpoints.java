@@ -1,0 +1,57 @@
+package io.priorart.runtime;
+
+import io.priorart.solver.ErrorKind;
+import io.priorart.solver.PriorArtException;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.stream.Stream;
+
+/** Where checkpoints are: a folder the user names, or those that come with PriorArt. */
+public final class Checkpoints {
+  /** The name of the default. */
+  public static final String BUNDLED = "bundled";
+
+  private static final String BUNDLED_FOLDER = "latent-v0";
+
+  private Checkpoints() {}
+
+  private static Path home() {
+    return Path.of(System.getProperty("priorart.home", ".")).resolve("models/checkpoints");
+  }
+
+  /**
+   * The folder of a name: {@link #BUNDLED}, a bundled checkpoint's name, or a path.
+   *
+   * @throws PriorArtException NOT_FOUND
+   */
+  public static Path resolve(String name) {
+    Path bundled = home().resolve(name.equals(BUNDLED) ? BUNDLED_FOLDER : name);
+    for (Path candidate : List.of(Path.of(name), bundled)) {
+      if (Files.isRegularFile(candidate.resolve("model_index.json"))) {
+        return candidate;
+      }
+    }
+    throw new PriorArtException(
+        ErrorKind.NOT_FOUND,
+        "model: " + name + " is neither a checkpoint folder with a model_index.json nor one of "
+            + bundled().stream().map(p -> p.getFileName().toString()).toList());
+  }
+
+  /** The checkpoints that come with PriorArt. */
+  public static List<Path> bundled() {
+    if (!Files.isDirectory(home())) {
+      return List.of();
+    }
+    try (Stream<Path> folders = Files.list(home())) {
+      return folders
+          .filter(f -> Files.isRegularFile(f.resolve("model_index.json")))
+          .sorted()
+          .toList();
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+  }
+}

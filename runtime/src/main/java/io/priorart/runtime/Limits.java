@@ -1,0 +1,18 @@
+package io.priorart.runtime;
+
+import io.priorart.solver.PriorArtException;
+
+/** What one process accepts. */
+public final class Limits {
+  /** {@code limits.pixels}: pixels of a picture to read or to return; system property {@code priorart.limits.pixels}. */
+  public static final long PIXELS = Long.getLong("priorart.limits.pixels", 1L << 20);
+
+  private Limits() {}
+
+  static void requirePixels(String field, long width, long height) {
+    if (width < 1 || height < 1 || width > PIXELS || height > PIXELS || width * height > PIXELS) {
+      throw PriorArtException.badField(
+          field, "%d x %d pixels, the limit is %d".formatted(width, height, PIXELS));
+    }
+  }
+}

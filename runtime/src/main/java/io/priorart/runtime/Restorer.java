@@ -1,0 +1,368 @@
+package io.priorart.runtime;
+
+import ai.djl.ndarray.NDArray;
+import ai.djl.ndarray.NDManager;
+import ai.djl.ndarray.types.Shape;
+import io.priorart.models.DiffusionPipeline;
+import io.priorart.models.engine.ScriptModule;
+import io.priorart.runtime.image.OpenCvInpainting;
+import io.priorart.runtime.image.Picture;
+import io.priorart.runtime.image.PictureFiles;
+import io.priorart.solver.Conditioning;
+import io.priorart.solver.ErrorKind;
+import io.priorart.solver.EvaluationCounts;
+import io.priorart.solver.HostTensor;
+import io.priorart.solver.InverseSolver;
+import io.priorart.solver.LatentDiffusionModel;
+import io.priorart.solver.LinearOperator;
+import io.priorart.solver.Noise;
+import io.priorart.solver.NoiseSource;
+import io.priorart.solver.ParameterSchema;
+import io.priorart.solver.PriorArtException;
+import io.priorart.solver.Problem;
+import io.priorart.solver.SolveContext;
+import io.priorart.solver.SolveListener;
+import io.priorart.solver.SolverMethod;
+import io.priorart.solver.method.FinalDataStep;
+import io.priorart.solver.method.Solvers;
+import io.priorart.solver.method.Verdict;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.function.BooleanSupplier;
+import java.util.function.Supplier;
+
+/** Restores pictures: checks what goes with what, solves, takes the final data step, judges. */
+public final class Restorer {
+  /** Every solver there is, OpenCV's among them. */
+  public static final Solvers SOLVERS = new Solvers(OpenCvInpainting.METHODS);
+
+  private Restorer() {}
+
+  /**
+   * What to do with a measurement.
+   *
+   * @param operators file parameters already read
+   * @param sigma on the [0,1] pixel scale; {@code null} = 0, allowed for pure inpainting only
+   * @param solver a method's id
+   * @param preset one of the method's presets
+   * @param parameters of the method, over the preset
+   * @param steps over the method's parameter of this name; {@code null} to leave it
+   * @param finish whether to take the final data step
+   * @param width of the picture to return; 0 for the operators' own answer
+   * @param height as {@code width}
+   */
+  public record Request(
+      List<OperatorRequest> operators,
+      Double sigma,
+      String solver,
+      String preset,
+      Map<String, String> parameters,
+      Integer steps,
+      boolean finish,
+      String prompt,
+      String negativePrompt,
+      double guidanceScale,
+      long seed,
+      int samples,
+      int width,
+      int height) {
+    /** Whether the measurement's own pixels are known to be right. */
+    boolean pureInpainting() {
+      return operators.size() == 1 && operators.get(0).name().equals("inpainting");
+    }
+
+    /** Whether known pixels come back unchanged. */
+    public boolean keepsKnownPixels() {
+      return pureInpainting() && (sigma == null || sigma == 0);
+    }
+  }
+
+  /**
+   * One restored picture.
+   *
+   * @param picture as it will be written
+   * @param changedKnownPixels known pixels whose written value differs from the measurement's; -1 where none are
+   *     promised to stay
+   */
+  public record Sample(
+      long seed,
+      Picture picture,
+      Verdict verdict,
+      double gamma,
+      long changedKnownPixels,
+      EvaluationCounts evaluations,
+      double solveSeconds,
+      double finishSeconds) {}
+
+  /**
+   * All samples of one measurement.
+   *
+   * @param solverParameters every parameter used
+   */
+  public record Restoration(
+      List<Sample> samples, String solver, Map<String, Object> solverParameters) {
+    /** Mean of the samples. */
+    public Picture mean() {
+      return moments(false);
+    }
+
+    /** Standard deviation over the samples, on the [0,1] scale: 0 is black. */
+    public Picture standardDeviation() {
+      return moments(true);
+    }
+
+    private Picture moments(boolean deviation) {
+      Picture first = samples.get(0).picture();
+      float[] out = new float[first.pixels().values().length];
+      int n = samples.size();
+      for (int i = 0; i < out.length; i++) {
+        double sum = 0;
+        double squares = 0;
+        for (Sample s : samples) {
+          double v = s.picture().pixels().values()[i];
+          sum += v;
+          squares += v * v;
+        }
+        double mean = sum / n;
+        double variance = Math.max(0, squares / n - mean * mean) * n / Math.max(1, n - 1);
+        // a deviation of d on the internal scale is d/2 on [0,1], drawn at -1 + d
+        out[i] = (float) (deviation ? -1 + Math.sqrt(variance) : mean);
+      }
+      return first.withPixels(new HostTensor(first.pixels().shape(), out));
+    }
+  }
+
+  /**
+   * Restores one picture. Nothing native runs before everything that can be checked was checked.
+   *
+   * @param pipelines opened only if the method needs a model
+   * @param outputDepth bits that the result will be written with
+   */
+  public static Restoration restore(
+      Picture measurement,
+      Request request,
+      Supplier<DiffusionPipeline> pipelines,
+      int outputDepth,
+      SolveListener listener,
+      BooleanSupplier cancelled) {
+    return restore(
+        SOLVERS.byId(request.solver()),
+        measurement,
+        request,
+        pipelines,
+        outputDepth,
+        listener,
+        cancelled);
+  }
+
+  private static <P extends Record> Restoration restore(
+      SolverMethod<P> method,
+      Picture measurement,
+      Request request,
+      Supplier<DiffusionPipeline> pipelines,
+      int outputDepth,
+      SolveListener listener,
+      BooleanSupplier cancelled) {
+    if (request.samples() < 1 || request.samples() > 1000) {
+      throw PriorArtException.badField("samples", "must be 1 to 1000, was " + request.samples());
+    }
+    if (request.sigma() == null && !request.pureInpainting()) {
+      throw PriorArtException.badField(
+          "sigma", "is required (on the [0,1] pixel scale) for all but pure inpainting");
+    }
+    P spec = spec(method, request);
+    boolean needsModel = method.needs().contains(SolverMethod.Need.MODEL);
+    Picture colour = needsModel ? inColour(measurement) : measurement;
+    Problem problem = problem(colour, request);
+    if (method.needs().contains(SolverMethod.Need.LINEAR)
+        && !(problem.operator() instanceof LinearOperator)) {
+      throw new PriorArtException(
+          ErrorKind.FAILED_PRECONDITION, method.id() + " needs a linear operator");
+    }
+    Shape shape = problem.operator().imageShape();
+    LatentDiffusionModel model = null;
+    if (needsModel) {
+      boolean gradient =
+          method.needs().contains(SolverMethod.Need.DECODER_GRADIENT)
+              || method.needs().contains(SolverMethod.Need.DENOISER_GRADIENT);
+      MemoryBudget.require(shape.get(1) * shape.get(2), gradient);
+      model = pipelines.get().bind((int) shape.get(1), (int) shape.get(2));
+    }
+    InverseSolver solver = method.create().apply(spec);
+    List<Sample> samples = new ArrayList<>();
+    for (int k = 0; k < request.samples(); k++) {
+      long seed = request.seed() + k;
+      samples.add(
+          solveOne(
+              solver, problem, model, seed, measurement, request, outputDepth, listener, cancelled));
+    }
+    return new Restoration(
+        samples, method.id(), ParameterSchema.of(method.spec()).values(spec));
+  }
+
+  private static <P extends Record> P spec(SolverMethod<P> method, Request request) {
+    P preset = method.presets().get(request.preset());
+    if (preset == null) {
+      throw PriorArtException.badField(
+          "preset", request.preset() + " is none of " + method.presets().keySet());
+    }
+    Map<String, Object> values = new LinkedHashMap<>(request.parameters());
+    if (request.steps() != null && values.putIfAbsent("steps", request.steps()) != null) {
+      throw PriorArtException.badField("steps", "is given twice");
+    }
+    return ParameterSchema.of(method.spec()).bind("solver", values, preset);
+  }
+
+  private static Problem problem(Picture picture, Request request) {
+    HostTensor y = picture.pixels();
+    Shape measured = y.shape().slice(1);
+    Shape image =
+        request.width() > 0
+            ? new Shape(picture.channels(), request.height(), request.width())
+            : OperatorChain.imageShape(request.operators(), measured);
+    Limits.requirePixels("size", image.get(2), image.get(1));
+    OperatorChain chain =
+        OperatorChain.build(request.operators(), image, new NoiseSource(request.seed()));
+    for (Map<String, HostTensor> drawn : chain.drawn()) {
+      if (!drawn.isEmpty()) {
+        throw PriorArtException.badField(
+            "operators",
+            "a random operator was drawn with its measurement: give the " + drawn.keySet()
+                + " file that degrade wrote, or --problem");
+      }
+    }
+    double sigma = request.sigma() == null ? 0 : request.sigma();
+    return new Problem(
+        chain.operator(),
+        y,
+        sigma == 0 ? new Noise.None() : new Noise.Gaussian(sigma),
+        picture.quantizationStep());
+  }
+
+  private static Sample solveOne(
+      InverseSolver solver,
+      Problem problem,
+      LatentDiffusionModel model,
+      long seed,
+      Picture original,
+      Request request,
+      int outputDepth,
+      SolveListener listener,
+      BooleanSupplier cancelled) {
+    try (NDManager manager =
+        model == null ? ScriptModule.newManager() : model.manager().newSubManager()) {
+      EvaluationCounts before = model == null ? EvaluationCounts.ZERO : model.counts();
+      Conditioning conditioning =
+          model == null
+              ? Conditioning.NONE
+              : model.condition(
+                  manager, request.prompt(), request.negativePrompt(), request.guidanceScale());
+      SolveContext context =
+          new SolveContext(manager, conditioning, seed, listener, cancelled, null);
+      long begin = System.nanoTime();
+      NDArray solved = solver.solve(problem, model, context);
+      long solvedAt = System.nanoTime();
+      double ratioBefore = FinalDataStep.ratio(problem, solved);
+      double move = 0;
+      double gamma = 0;
+      NDArray finished = solved;
+      if (request.finish() && problem.operator() instanceof LinearOperator) {
+        FinalDataStep.Result step = FinalDataStep.apply(problem, solved);
+        finished = step.picture();
+        move = step.move();
+        gamma = step.gamma();
+      }
+      HostTensor pixels = HostTensor.of(finished);
+      if (request.keepsKnownPixels()) {
+        pixels = withKnownPixels(pixels, problem);
+      }
+      Picture written = asWritten(pixels, original, outputDepth);
+      double ratioAfter;
+      try (NDArray x = seenBySolver(written, problem).to(manager)) {
+        ratioAfter = FinalDataStep.ratio(problem, x);
+      }
+      long end = System.nanoTime();
+      return new Sample(
+          seed,
+          written,
+          Verdict.of(ratioBefore, ratioAfter, move, Double.POSITIVE_INFINITY),
+          gamma,
+          request.keepsKnownPixels() ? changedKnownPixels(written, original, problem) : -1,
+          model == null ? before : model.counts().minus(before),
+          (solvedAt - begin) * 1e-9,
+          (end - solvedAt) * 1e-9);
+    }
+  }
+
+  private static HostTensor withKnownPixels(HostTensor x, Problem problem) {
+    float[] known = problem.operator().observed().values();
+    float[] y = problem.measurement().values();
+    float[] out = x.values().clone();
+    for (int i = 0; i < out.length; i++) {
+      out[i] = known[i] != 0 ? y[i] : out[i];
+    }
+    return new HostTensor(x.shape(), out);
+  }
+
+  /** Back to the original's channels, clipped and rounded to the depth of the output file. */
+  private static Picture asWritten(HostTensor x, Picture original, int outputDepth) {
+    HostTensor pixels = original.channels() == 1 ? grey(x) : x;
+    int h = (int) x.shape().get(2);
+    int w = (int) x.shape().get(3);
+    HostTensor alpha =
+        original.alpha() == null ? null : PictureFiles.resizedAlpha(original.alpha(), h, w);
+    return PictureFiles.quantized(new Picture(pixels, outputDepth, alpha));
+  }
+
+  private static HostTensor seenBySolver(Picture written, Problem problem) {
+    boolean replicated = problem.operator().imageShape().get(0) != written.channels();
+    return replicated ? inColour(written).pixels() : written.pixels();
+  }
+
+  private static long changedKnownPixels(Picture written, Picture original, Problem problem) {
+    float[] observed = problem.operator().observed().values();
+    int plane = written.width() * written.height();
+    double tolerance = written.quantizationStep() / 2 + 1e-6;
+    long changed = 0;
+    for (int i = 0; i < plane; i++) {
+      boolean differs = false;
+      for (int c = 0; c < written.channels(); c++) {
+        int at = c * plane + i;
+        differs |=
+            observed[i] != 0
+                && Math.abs(written.pixels().values()[at] - original.pixels().values()[at])
+                    > tolerance;
+      }
+      changed += differs ? 1 : 0;
+    }
+    return changed;
+  }
+
+  /** Three equal channels of a grey picture. */
+  static Picture inColour(Picture picture) {
+    if (picture.channels() == 3) {
+      return picture;
+    }
+    float[] grey = picture.pixels().values();
+    float[] out = new float[3 * grey.length];
+    for (int c = 0; c < 3; c++) {
+      System.arraycopy(grey, 0, out, c * grey.length, grey.length);
+    }
+    return picture.withPixels(
+        new HostTensor(new Shape(1, 3, picture.height(), picture.width()), out));
+  }
+
+  private static HostTensor grey(HostTensor x) {
+    int channels = (int) x.shape().get(1);
+    int plane = x.values().length / channels;
+    float[] out = new float[plane];
+    for (int i = 0; i < plane; i++) {
+      for (int c = 0; c < channels; c++) {
+        out[i] += x.values()[c * plane + i] / channels;
+      }
+    }
+    return new HostTensor(new Shape(1, 1, x.shape().get(2), x.shape().get(3)), out);
+  }
+}

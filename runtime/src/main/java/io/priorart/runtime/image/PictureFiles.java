@@ -1,0 +1,481 @@
+package io.priorart.runtime.image;
+
+import ai.djl.ndarray.types.Shape;
+import com.drew.imaging.FileType;
+import com.drew.imaging.FileTypeDetector;
+import com.drew.imaging.ImageMetadataReader;
+import com.drew.imaging.ImageProcessingException;
+import com.drew.metadata.Directory;
+import com.drew.metadata.Metadata;
+import com.drew.metadata.exif.ExifDirectoryBase;
+import com.drew.metadata.exif.ExifIFD0Directory;
+import com.drew.metadata.jpeg.JpegDirectory;
+import com.drew.metadata.png.PngDirectory;
+import io.priorart.solver.ErrorKind;
+import io.priorart.solver.HostTensor;
+import io.priorart.solver.PriorArtException;
+import java.io.BufferedInputStream;
+import java.io.ByteArrayInputStream;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+import org.opencv.core.Core;
+import org.opencv.core.CvException;
+import org.opencv.core.CvType;
+import org.opencv.core.Mat;
+import org.opencv.core.MatOfByte;
+import org.opencv.core.MatOfInt;
+import org.opencv.core.Size;
+import org.opencv.imgcodecs.Imgcodecs;
+import org.opencv.imgproc.Imgproc;
+
+/**
+ * Reads and writes pictures: PNG and TIFF of 8 or 16 bits, float TIFF, JPEG. The only place where
+ * samples become [-1,1] and back.
+ *
+ * <p>Grey stays grey, alpha is carried, EXIF orientation is applied. Colour profiles and other
+ * metadata are not kept. The header is checked before pixels are allocated. Files appear whole or
+ * not at all.
+ */
+public final class PictureFiles {
+  private static final long MAX_FILE_BYTES = 512L << 20;
+  private static final int JPEG_QUALITY = 95;
+  private static final int PHOTOMETRIC_CMYK = 5;
+
+  static {
+    OpenCv.load();
+  }
+
+  private PictureFiles() {}
+
+  /**
+   * Reads a picture.
+   *
+   * @param maxPixels {@code limits.pixels}
+   * @throws PriorArtException NOT_FOUND, or INVALID_ARGUMENT naming the file, its defect and the
+   *     limit
+   */
+  public static Picture read(Path file, long maxPixels) {
+    byte[] bytes = bytes(file);
+    Header header = header(file, bytes);
+    if ((long) header.width * header.height > maxPixels) {
+      throw new PriorArtException(
+          ErrorKind.INVALID_ARGUMENT,
+          "%s: has %d x %d = %d pixels, the limit is %d"
+              .formatted(
+                  file,
+                  header.width,
+                  header.height,
+                  (long) header.width * header.height,
+                  maxPixels));
+    }
+    Mat encoded = new MatOfByte(bytes);
+    Mat mat;
+    try {
+      mat = Imgcodecs.imdecode(encoded, Imgcodecs.IMREAD_UNCHANGED);
+    } catch (CvException e) {
+      throw bad(file, "cannot be decoded: " + e.getMessage());
+    } finally {
+      encoded.release();
+    }
+    if (mat.empty()) {
+      throw bad(file, "cannot be decoded; it is truncated or damaged");
+    }
+    Mat upright = orient(mat, header.orientation);
+    try {
+      return picture(file, upright);
+    } finally {
+      upright.release();
+    }
+  }
+
+  private record Header(int width, int height, int orientation) {}
+
+  private static Header header(Path file, byte[] bytes) {
+    try {
+      FileType type =
+          FileTypeDetector.detectFileType(new BufferedInputStream(new ByteArrayInputStream(bytes)));
+      Metadata metadata = ImageMetadataReader.readMetadata(new ByteArrayInputStream(bytes));
+      int orientation = 1;
+      for (ExifIFD0Directory exif : metadata.getDirectoriesOfType(ExifIFD0Directory.class)) {
+        orientation = value(exif, ExifDirectoryBase.TAG_ORIENTATION, orientation);
+      }
+      switch (type) {
+        case Png -> {
+          PngDirectory png = metadata.getFirstDirectoryOfType(PngDirectory.class);
+          requireEnding(file, bytes, "IEND");
+          return checked(
+              file,
+              value(png, PngDirectory.TAG_IMAGE_WIDTH, 0),
+              value(png, PngDirectory.TAG_IMAGE_HEIGHT, 0),
+              orientation);
+        }
+        case Jpeg -> {
+          JpegDirectory jpeg = metadata.getFirstDirectoryOfType(JpegDirectory.class);
+          if (value(jpeg, JpegDirectory.TAG_NUMBER_OF_COMPONENTS, 3) == 4) {
+            throw bad(file, "is a CMYK picture; convert it to RGB first");
+          }
+          requireEnding(file, bytes, "\u00ff\u00d9");
+          return checked(
+              file,
+              value(jpeg, JpegDirectory.TAG_IMAGE_WIDTH, 0),
+              value(jpeg, JpegDirectory.TAG_IMAGE_HEIGHT, 0),
+              orientation);
+        }
+        case Tiff -> {
+          ExifIFD0Directory tiff = metadata.getFirstDirectoryOfType(ExifIFD0Directory.class);
+          if (value(tiff, ExifDirectoryBase.TAG_PHOTOMETRIC_INTERPRETATION, 2)
+              == PHOTOMETRIC_CMYK) {
+            throw bad(file, "is a CMYK picture; convert it to RGB first");
+          }
+          // libtiff's reader applies the orientation by itself
+          return checked(
+              file,
+              value(tiff, ExifDirectoryBase.TAG_IMAGE_WIDTH, 0),
+              value(tiff, ExifDirectoryBase.TAG_IMAGE_HEIGHT, 0),
+              1);
+        }
+        default -> throw bad(file, "is not a PNG, JPEG or TIFF picture");
+      }
+    } catch (ImageProcessingException e) {
+      throw bad(file, "is not a PNG, JPEG or TIFF picture, or its header is damaged");
+    } catch (IOException e) {
+      throw bad(file, "has a damaged header: " + e.getMessage());
+    }
+  }
+
+  private static int value(Directory directory, int tag, int otherwise) {
+    Integer value = directory == null ? null : directory.getInteger(tag);
+    return value == null ? otherwise : value;
+  }
+
+  private static Header checked(Path file, int width, int height, int orientation) {
+    if (width < 1 || height < 1) {
+      throw bad(file, "declares a size of " + width + " x " + height);
+    }
+    return new Header(width, height, orientation);
+  }
+
+  /** Decoders fill what a truncated file lacks with grey; its end marker tells. */
+  private static void requireEnding(Path file, byte[] bytes, String marker) {
+    int from = Math.max(0, bytes.length - 4096);
+    String tail =
+        new String(bytes, from, bytes.length - from, java.nio.charset.StandardCharsets.ISO_8859_1);
+    if (!tail.contains(marker)) {
+      throw bad(file, "is truncated");
+    }
+  }
+
+  private static Mat orient(Mat mat, int orientation) {
+    Mat out = new Mat();
+    switch (orientation) {
+      case 2 -> Core.flip(mat, out, 1);
+      case 3 -> Core.rotate(mat, out, Core.ROTATE_180);
+      case 4 -> Core.flip(mat, out, 0);
+      case 5 -> Core.transpose(mat, out);
+      case 6 -> Core.rotate(mat, out, Core.ROTATE_90_CLOCKWISE);
+      case 7 -> {
+        Core.transpose(mat, out);
+        Core.rotate(out, out, Core.ROTATE_180);
+      }
+      case 8 -> Core.rotate(mat, out, Core.ROTATE_90_COUNTERCLOCKWISE);
+      default -> {
+        return mat;
+      }
+    }
+    mat.release();
+    return out;
+  }
+
+  private static Picture picture(Path file, Mat mat) {
+    int depth =
+        switch (mat.depth()) {
+          case CvType.CV_8U -> 8;
+          case CvType.CV_16U -> 16;
+          case CvType.CV_32F -> 32;
+          default -> throw bad(file, "has samples of a type that is not supported");
+        };
+    int w = mat.cols();
+    int h = mat.rows();
+    int stored = mat.channels();
+    Mat floats = new Mat();
+    double scale = depth == 32 ? 1 : 1.0 / ((1 << depth) - 1);
+    mat.convertTo(floats, CvType.CV_32F, scale);
+    float[] samples = new float[w * h * stored];
+    floats.get(0, 0, samples);
+    floats.release();
+    int colours = stored >= 3 ? 3 : 1;
+    boolean hasAlpha = stored == 2 || stored == 4;
+    int plane = w * h;
+    float[] pixels = new float[colours * plane];
+    float[] alpha = hasAlpha ? new float[plane] : null;
+    for (int i = 0; i < plane; i++) {
+      for (int c = 0; c < colours; c++) {
+        float v = samples[i * stored + (colours == 3 ? 2 - c : 0)];
+        if (!Float.isFinite(v)) {
+          throw bad(file, "has samples that are not finite numbers");
+        }
+        pixels[c * plane + i] = 2 * v - 1;
+      }
+      if (hasAlpha) {
+        alpha[i] = samples[i * stored + stored - 1];
+      }
+    }
+    return new Picture(
+        new HostTensor(new Shape(1, colours, h, w), pixels),
+        depth,
+        hasAlpha ? new HostTensor(new Shape(1, h, w), alpha) : null);
+  }
+
+  /**
+   * Reads a mask: white (at least half) = missing = 1.
+   *
+   * @return {@code [1, H, W]} of 0 and 1
+   */
+  public static HostTensor readMask(Path file, long maxPixels) {
+    Picture picture = read(file, maxPixels);
+    int plane = picture.width() * picture.height();
+    float[] in = picture.pixels().values();
+    float[] mask = new float[plane];
+    for (int i = 0; i < plane; i++) {
+      float sum = 0;
+      for (int c = 0; c < picture.channels(); c++) {
+        sum += in[c * plane + i];
+      }
+      mask[i] = sum >= 0 ? 1 : 0;
+    }
+    return new HostTensor(new Shape(1, picture.height(), picture.width()), mask);
+  }
+
+  /**
+   * Reads a blur kernel: a grey picture (black = 0, white = 1) or a two-dimensional {@code .npy} of
+   * float32 or float64.
+   *
+   * @return {@code [H, W]}, not normalised
+   */
+  public static HostTensor readKernel(Path file, long maxPixels) {
+    if (file.toString().toLowerCase(Locale.ROOT).endsWith(".npy")) {
+      return Npy.read(file, bytes(file));
+    }
+    Picture picture = read(file, maxPixels);
+    int plane = picture.width() * picture.height();
+    float[] kernel = new float[plane];
+    for (int c = 0; c < picture.channels(); c++) {
+      for (int i = 0; i < plane; i++) {
+        kernel[i] += (picture.pixels().values()[c * plane + i] + 1) / 2 / picture.channels();
+      }
+    }
+    return new HostTensor(new Shape(picture.height(), picture.width()), kernel);
+  }
+
+  /** The picture as its file will hold it: clipped and rounded to its depth. */
+  public static Picture quantized(Picture picture) {
+    if (picture.bitDepth() == 32) {
+      return picture;
+    }
+    int levels = (1 << picture.bitDepth()) - 1;
+    float[] in = picture.pixels().values();
+    float[] out = new float[in.length];
+    for (int i = 0; i < in.length; i++) {
+      out[i] = (float) (2.0 * level(in[i], levels) / levels - 1);
+    }
+    return picture.withPixels(new HostTensor(picture.pixels().shape(), out));
+  }
+
+  private static long level(float value, int levels) {
+    return Math.max(0, Math.min(levels, Math.round((value + 1.0) / 2 * levels)));
+  }
+
+  /** Number of samples outside [-1,1], which integer formats clip. */
+  public static long clipped(Picture picture) {
+    long count = 0;
+    for (float v : picture.pixels().values()) {
+      count += v < -1 || v > 1 ? 1 : 0;
+    }
+    return count;
+  }
+
+  /** The depth that a format can hold, nearest to the one wanted. */
+  public static int depthFor(Path file, int wanted) {
+    return switch (extension(file)) {
+      case "jpg", "jpeg" -> 8;
+      case "png" -> Math.min(16, wanted);
+      case "tif", "tiff" -> wanted;
+      default ->
+          throw PriorArtException.badField(
+              "output", file + " must end in .png, .jpg, .jpeg, .tif or .tiff");
+    };
+  }
+
+  /** Whether writing to this file changes pixels. */
+  public static boolean lossy(Path file) {
+    return extension(file).startsWith("jp");
+  }
+
+  private static String extension(Path file) {
+    String name = file.getFileName().toString();
+    return name.substring(name.lastIndexOf('.') + 1).toLowerCase(Locale.ROOT);
+  }
+
+  /** Refuses a path that exists, unless forced. */
+  public static void requireWritable(Path file, boolean force) {
+    if (Files.exists(file) && !force) {
+      throw new PriorArtException(
+          ErrorKind.ALREADY_EXISTS, file + " exists; add --force to overwrite it");
+    }
+    Path parent = file.toAbsolutePath().getParent();
+    if (!Files.isDirectory(parent)) {
+      throw new PriorArtException(ErrorKind.NOT_FOUND, "output: there is no folder " + parent);
+    }
+  }
+
+  /**
+   * Writes a picture with its depth as far as the format holds it, aside and then renamed.
+   *
+   * @param force overwrite an existing file
+   */
+  public static void write(Picture picture, Path file, boolean force) {
+    requireWritable(file, force);
+    int depth = depthFor(file, picture.bitDepth());
+    boolean withAlpha = picture.alpha() != null && !lossy(file);
+    Mat mat = mat(picture, depth, withAlpha);
+    MatOfByte encoded = new MatOfByte();
+    try {
+      if (!Imgcodecs.imencode(
+          "." + extension(file),
+          mat,
+          encoded,
+          new MatOfInt(Imgcodecs.IMWRITE_JPEG_QUALITY, JPEG_QUALITY))) {
+        throw new PriorArtException(ErrorKind.INTERNAL, file + " could not be encoded");
+      }
+      writeBytes(file, encoded.toArray());
+    } finally {
+      mat.release();
+      encoded.release();
+    }
+  }
+
+  private static Mat mat(Picture picture, int depth, boolean withAlpha) {
+    int colours = picture.channels();
+    int plane = picture.width() * picture.height();
+    // OpenCV cannot write grey with alpha: such a picture becomes RGBA
+    int stored = withAlpha ? 4 : colours;
+    float[] in = picture.pixels().values();
+    int levels = depth == 32 ? 1 : (1 << depth) - 1;
+    float[] samples = new float[plane * stored];
+    for (int i = 0; i < plane; i++) {
+      for (int c = 0; c < stored; c++) {
+        float v;
+        if (withAlpha && c == 3) {
+          v = 2 * picture.alpha().values()[i] - 1;
+        } else {
+          v = in[(colours == 3 ? 2 - c : 0) * plane + i];
+        }
+        samples[i * stored + c] = depth == 32 ? (v + 1) / 2 : level(v, levels);
+      }
+    }
+    Mat floats = new Mat(picture.height(), picture.width(), CvType.CV_32FC(stored));
+    floats.put(0, 0, samples);
+    if (depth == 32) {
+      return floats;
+    }
+    Mat mat = new Mat();
+    floats.convertTo(mat, depth == 8 ? CvType.CV_8U : CvType.CV_16U);
+    floats.release();
+    return mat;
+  }
+
+  /** Writes a mask as an 8-bit grey PNG, white = 1. */
+  public static void writeMask(HostTensor mask, Path file, boolean force) {
+    float[] pixels = new float[mask.values().length];
+    for (int i = 0; i < pixels.length; i++) {
+      pixels[i] = 2 * mask.values()[i] - 1;
+    }
+    long[] shape = mask.shape().getShape();
+    write(
+        new Picture(
+            new HostTensor(
+                new Shape(1, 1, shape[shape.length - 2], shape[shape.length - 1]), pixels),
+            8,
+            null),
+        file,
+        force);
+  }
+
+  /** Writes a whole file aside, then renames it. */
+  public static void writeBytes(Path file, byte[] bytes) {
+    Path aside = file.resolveSibling("." + file.getFileName() + ".part");
+    try {
+      Files.write(aside, bytes);
+      Files.move(aside, file, StandardCopyOption.REPLACE_EXISTING, StandardCopyOption.ATOMIC_MOVE);
+    } catch (IOException e) {
+      try {
+        Files.deleteIfExists(aside);
+      } catch (IOException suppressed) {
+        e.addSuppressed(suppressed);
+      }
+      throw new UncheckedIOException(e);
+    }
+  }
+
+  /** An alpha plane at another size, bicubic. */
+  public static HostTensor resizedAlpha(HostTensor alpha, int height, int width) {
+    long[] shape = alpha.shape().getShape();
+    if (shape[1] == height && shape[2] == width) {
+      return alpha;
+    }
+    Mat in = new Mat((int) shape[1], (int) shape[2], CvType.CV_32F);
+    in.put(0, 0, alpha.values());
+    Mat out = new Mat();
+    Imgproc.resize(in, out, new Size(width, height), 0, 0, Imgproc.INTER_CUBIC);
+    float[] values = new float[height * width];
+    out.get(0, 0, values);
+    in.release();
+    out.release();
+    for (int i = 0; i < values.length; i++) {
+      values[i] = Math.max(0, Math.min(1, values[i]));
+    }
+    return new HostTensor(new Shape(1, height, width), values);
+  }
+
+  /** The pictures of a folder, in the order of their names. */
+  public static List<Path> list(Path folder) {
+    List<Path> files = new ArrayList<>();
+    try (var stream = Files.list(folder)) {
+      stream
+          .filter(f -> f.toString().toLowerCase(Locale.ROOT).matches(".*\\.(png|jpe?g|tiff?)"))
+          .sorted()
+          .forEach(files::add);
+    } catch (IOException e) {
+      throw new PriorArtException(ErrorKind.NOT_FOUND, folder + ": no such folder", e);
+    }
+    return files;
+  }
+
+  private static byte[] bytes(Path file) {
+    try {
+      if (!Files.isRegularFile(file)) {
+        throw new PriorArtException(ErrorKind.NOT_FOUND, file + ": no such file");
+      }
+      long size = Files.size(file);
+      if (size > MAX_FILE_BYTES) {
+        throw bad(file, "has " + size + " bytes, the limit is " + MAX_FILE_BYTES);
+      }
+      if (size == 0) {
+        throw bad(file, "is empty");
+      }
+      return Files.readAllBytes(file);
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+  }
+
+  static PriorArtException bad(Path file, String problem) {
+    return new PriorArtException(ErrorKind.INVALID_ARGUMENT, file + ": " + problem);
+  }
+}
