@@ -37,6 +37,9 @@ import java.util.Set;
  * is the small fixed one, because latent checkpoints learn none; the clean estimate is not clamped,
  * which would cut the gradient where it saturates. {@code zeta} depends on the picture's size and
  * noise ({@code solvers.md}, section 11): tune it.
+ *
+ * <p>{@code fast}'s weight of 1 was the best of 0.1 to 10 for missing pixels, super-resolution and
+ * blur alike on random fields of a photograph's spectrum (128x128, sigma 0.01, exact denoiser).
  */
 public final class Dps extends LatentSolver {
   private static final double PAPER_STEPS = 1000;
@@ -49,7 +52,7 @@ public final class Dps extends LatentSolver {
               + " arXiv 2209.14687",
           Set.of(Need.MODEL, Need.DECODER_GRADIENT, Need.DENOISER_GRADIENT),
           Spec.class,
-          Map.of("fast", new Spec(100, 0.3), "paper", new Spec(1000, 0.3)),
+          Map.of("fast", new Spec(100, 1), "paper", new Spec(1000, 0.3)),
           Dps::new);
 
   /**

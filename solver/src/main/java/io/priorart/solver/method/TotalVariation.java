@@ -45,7 +45,7 @@ public final class TotalVariation implements InverseSolver {
               + " Algorithm for Convex Problems with Applications to Imaging, JMIV 2011",
           Set.of(Need.LINEAR),
           Spec.class,
-          Map.of("fast", new Spec(0.5, 200), "paper", new Spec(0.5, 1000)),
+          Map.of("fast", new Spec(0.3, 200), "paper", new Spec(0.3, 1000)),
           TotalVariation::new);
 
   /**
