@@ -1,0 +1,36 @@
+package io.priorart.solver.operator;
+
+import ai.djl.ndarray.types.Shape;
+import io.priorart.solver.LinearOperator;
+
+/**
+ * A point spread function on the host: {@code y(p) = sum_a k(a) x(p - (a - centre))}, a true
+ * convolution, {@code centre = (floor(height/2), floor(width/2))}.
+ *
+ * @param values {@code [height][width]}, sum 1
+ */
+record Kernel(double[][] values) {
+  int height() {
+    return values.length;
+  }
+
+  int width() {
+    return values[0].length;
+  }
+
+  int centreRow() {
+    return height() / 2;
+  }
+
+  int centreColumn() {
+    return width() / 2;
+  }
+
+  /** The blur of pictures {@code [C, H, W]} by this kernel. */
+  LinearOperator on(Shape imageShape, Boundary boundary) {
+    Tensors.requireImageShape(imageShape);
+    return boundary == Boundary.CIRCULAR
+        ? new CircularBlur(this, imageShape)
+        : new PaddedBlur(this, imageShape, boundary);
+  }
+}
