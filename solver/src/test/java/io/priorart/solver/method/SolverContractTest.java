@@ -406,6 +406,21 @@ class SolverContractTest {
     }
   }
 
+  @ParameterizedTest
+  @MethodSource("methods")
+  void thePaperPresetRuns(SolverMethod<?> method) {
+    try (NDManager manager = NDManager.newBaseManager()) {
+      NDArray x =
+          createPaper(method)
+              .solve(problem(new Average()), model(method, manager), SolveContext.of(manager, 1));
+      assertEquals(new Shape(1, 1, 4, 4), x.getShape());
+    }
+  }
+
+  private static <P extends Record> InverseSolver createPaper(SolverMethod<P> method) {
+    return method.create().apply(method.presets().get("paper"));
+  }
+
   /** The budget: the default takes under forty network evaluations of the denoiser. */
   @ParameterizedTest
   @MethodSource("methods")
