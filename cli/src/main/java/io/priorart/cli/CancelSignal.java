@@ -5,8 +5,9 @@ import java.util.concurrent.TimeUnit;
 import java.util.function.BooleanSupplier;
 
 /**
- * Turns SIGTERM and SIGINT into a polite stop: {@link #getAsBoolean} becomes true and the JVM waits until the command
- * has let go of the networks, because leaving it inside a native call crashes it. The exit code stays the signal's.
+ * Turns SIGTERM and SIGINT into a polite stop: {@link #getAsBoolean} becomes true and the JVM waits
+ * until the command has let go of the networks, because leaving it inside a native call crashes it.
+ * The exit code stays the signal's.
  */
 final class CancelSignal implements BooleanSupplier, AutoCloseable {
   private static final long GRACE_SECONDS = 60;

@@ -48,7 +48,8 @@ final class CatalogueCommands {
       out.put("summary", m.summary());
       out.put("citation", m.citation());
       out.put(
-          "needs", m.needs().stream().map(n -> n.name().toLowerCase(Locale.ROOT)).sorted().toList());
+          "needs",
+          m.needs().stream().map(n -> n.name().toLowerCase(Locale.ROOT)).sorted().toList());
       out.put("parameters", parameters(schema.entries(m.defaults())));
       Map<String, Object> presets = new LinkedHashMap<>();
       m.presets().forEach((name, preset) -> presets.put(name, schema.values(preset)));
@@ -79,8 +80,7 @@ final class CatalogueCommands {
       Map<String, Object> out = new LinkedHashMap<>();
       out.put("name", kind.id());
       out.put("summary", kind.summary());
-      out.put(
-          "parameters", parameters(ParameterSchema.of(kind.spec()).entries(kind.defaults())));
+      out.put("parameters", parameters(ParameterSchema.of(kind.spec()).entries(kind.defaults())));
       return out;
     }
   }
@@ -147,7 +147,10 @@ final class CatalogueCommands {
           facts.add(p.get("choices").toString());
         }
         if (p.get("min") != null || p.get("max") != null) {
-          facts.add((p.get("min") == null ? "" : p.get("min")) + ".." + (p.get("max") == null ? "" : p.get("max")));
+          facts.add(
+              (p.get("min") == null ? "" : p.get("min"))
+                  + ".."
+                  + (p.get("max") == null ? "" : p.get("max")));
         }
         if (!p.get("unit").toString().isEmpty()) {
           facts.add(p.get("unit").toString());
@@ -157,7 +160,8 @@ final class CatalogueCommands {
         } else if (Boolean.TRUE.equals(p.get("required"))) {
           facts.add("required");
         }
-        System.out.println("    " + p.get("name") + " (" + String.join(", ", facts) + ")  " + p.get("doc"));
+        System.out.println(
+            "    " + p.get("name") + " (" + String.join(", ", facts) + ")  " + p.get("doc"));
       }
     }
   }

@@ -27,7 +27,10 @@ final class CompareCommand implements Callable<Integer> {
   @Parameters(index = "1", paramLabel = "B")
   private Path b;
 
-  @Option(names = "--mask", paramLabel = "M", description = "PSNR inside (white) and outside apart.")
+  @Option(
+      names = "--mask",
+      paramLabel = "M",
+      description = "PSNR inside (white) and outside apart.")
   private Path mask;
 
   @Option(names = "--json", description = "Print JSON; what does not apply is null.")
@@ -49,8 +52,7 @@ final class CompareCommand implements Callable<Integer> {
     }
     if (json) {
       Map<String, Object> finite = new LinkedHashMap<>();
-      values.forEach(
-          (k, v) -> finite.put(k, v.isInfinite() ? "Infinity" : v.isNaN() ? null : v));
+      values.forEach((k, v) -> finite.put(k, v.isInfinite() ? "Infinity" : v.isNaN() ? null : v));
       System.out.println(Report.text(finite));
     } else {
       values.forEach(

@@ -41,7 +41,11 @@ final class DegradeCommand implements Callable<Integer> {
       description = "Noise on the [0,1] pixel scale. Default: ${DEFAULT-VALUE}")
   private double sigma;
 
-  @Option(names = "--seed", defaultValue = "0", paramLabel = "N", description = "Default: ${DEFAULT-VALUE}")
+  @Option(
+      names = "--seed",
+      defaultValue = "0",
+      paramLabel = "N",
+      description = "Default: ${DEFAULT-VALUE}")
   private long seed;
 
   @Option(names = "--force", description = "Overwrite existing files.")

@@ -98,7 +98,11 @@ final class RestoreCommand implements Callable<Integer> {
 
   @Mixin private Sources model;
 
-  @Option(names = "--prompt", defaultValue = "", paramLabel = "T", description = "What the picture shows.")
+  @Option(
+      names = "--prompt",
+      defaultValue = "",
+      paramLabel = "T",
+      description = "What the picture shows.")
   private String prompt;
 
   @Option(
@@ -115,7 +119,11 @@ final class RestoreCommand implements Callable<Integer> {
       description = "Classifier-free guidance; 1 is none. Default: ${DEFAULT-VALUE}")
   private double guidanceScale;
 
-  @Option(names = "--seed", defaultValue = "0", paramLabel = "N", description = "Default: ${DEFAULT-VALUE}")
+  @Option(
+      names = "--seed",
+      defaultValue = "0",
+      paramLabel = "N",
+      description = "Default: ${DEFAULT-VALUE}")
   private long seed;
 
   @Option(
@@ -137,7 +145,10 @@ final class RestoreCommand implements Callable<Integer> {
   @Option(names = "--report", paramLabel = "R.json", description = "Write a report.")
   private Path report;
 
-  @Option(names = "--preview-dir", paramLabel = "D", description = "Write each step's estimate there.")
+  @Option(
+      names = "--preview-dir",
+      paramLabel = "D",
+      description = "Write each step's estimate there.")
   private Path previewDir;
 
   @Option(names = "--json", description = "Print the report on standard output.")
@@ -227,7 +238,8 @@ final class RestoreCommand implements Callable<Integer> {
       Path out = toFolder ? output.resolve(in.getFileName()) : output;
       if (request.keepsKnownPixels() && PictureFiles.lossy(out) && !force) {
         throw PriorArtException.badField(
-            "output", out + " is lossy and would change known pixels; write .png or .tif, or --force");
+            "output",
+            out + " is lossy and would change known pixels; write .png or .tif, or --force");
       }
       if (targets.containsValue(out)) {
         throw PriorArtException.badField("output", "two pictures would be written to " + out);

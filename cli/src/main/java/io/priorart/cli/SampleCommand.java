@@ -40,28 +40,51 @@ final class SampleCommand implements Callable<Integer> {
   @Option(names = "--negative-prompt", defaultValue = "", paramLabel = "T")
   private String negativePrompt;
 
-  @Option(names = "--guidance-scale", defaultValue = "1", paramLabel = "G", description = "Default: ${DEFAULT-VALUE}")
+  @Option(
+      names = "--guidance-scale",
+      defaultValue = "1",
+      paramLabel = "G",
+      description = "Default: ${DEFAULT-VALUE}")
   private double guidanceScale;
 
   @Option(
       names = "--latents",
       paramLabel = "IN.safetensors",
-      description = "Start from its tensor 'latents' [1, c, h, w], standard normal, instead of the seed.")
+      description =
+          "Start from its tensor 'latents' [1, c, h, w], standard normal, instead of the seed.")
   private Path latents;
 
-  @Option(names = "--scheduler", defaultValue = "ddim", paramLabel = "NAME", description = "ddim. Default: ${DEFAULT-VALUE}")
+  @Option(
+      names = "--scheduler",
+      defaultValue = "ddim",
+      paramLabel = "NAME",
+      description = "ddim. Default: ${DEFAULT-VALUE}")
   private String scheduler;
 
-  @Option(names = "--steps", defaultValue = "50", paramLabel = "N", description = "Default: ${DEFAULT-VALUE}")
+  @Option(
+      names = "--steps",
+      defaultValue = "50",
+      paramLabel = "N",
+      description = "Default: ${DEFAULT-VALUE}")
   private int steps;
 
-  @Option(names = "--seed", defaultValue = "0", paramLabel = "N", description = "Default: ${DEFAULT-VALUE}")
+  @Option(
+      names = "--seed",
+      defaultValue = "0",
+      paramLabel = "N",
+      description = "Default: ${DEFAULT-VALUE}")
   private long seed;
 
-  @Option(names = "--width", defaultValue = "256", description = "Pixels. Default: ${DEFAULT-VALUE}")
+  @Option(
+      names = "--width",
+      defaultValue = "256",
+      description = "Pixels. Default: ${DEFAULT-VALUE}")
   private int width;
 
-  @Option(names = "--height", defaultValue = "256", description = "Pixels. Default: ${DEFAULT-VALUE}")
+  @Option(
+      names = "--height",
+      defaultValue = "256",
+      description = "Pixels. Default: ${DEFAULT-VALUE}")
   private int height;
 
   @Option(names = "--force", description = "Overwrite an existing file.")

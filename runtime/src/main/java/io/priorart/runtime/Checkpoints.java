@@ -36,7 +36,9 @@ public final class Checkpoints {
     }
     throw new PriorArtException(
         ErrorKind.NOT_FOUND,
-        "model: " + name + " is neither a checkpoint folder with a model_index.json nor one of "
+        "model: "
+            + name
+            + " is neither a checkpoint folder with a model_index.json nor one of "
             + bundled().stream().map(p -> p.getFileName().toString()).toList());
   }
 

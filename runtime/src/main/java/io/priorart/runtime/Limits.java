@@ -4,7 +4,10 @@ import io.priorart.solver.PriorArtException;
 
 /** What one process accepts. */
 public final class Limits {
-  /** {@code limits.pixels}: pixels of a picture to read or to return; system property {@code priorart.limits.pixels}. */
+  /**
+   * {@code limits.pixels}: pixels of a picture to read or to return; system property {@code
+   * priorart.limits.pixels}.
+   */
   public static final long PIXELS = Long.getLong("priorart.limits.pixels", 1L << 20);
 
   private Limits() {}

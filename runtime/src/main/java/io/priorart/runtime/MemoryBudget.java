@@ -10,7 +10,10 @@ import java.util.regex.Pattern;
 
 /** Keeps a solve from driving the machine out of memory. */
 final class MemoryBudget {
-  /** Peak working memory a pixel of the networks in float32, rounded up from measurements (docs/results.md). */
+  /**
+   * Peak working memory a pixel of the networks in float32, rounded up from measurements
+   * (docs/results.md).
+   */
   private static final long BYTES_PER_PIXEL = 4_000;
 
   private static final long BYTES_PER_PIXEL_WITH_GRADIENT = 16_000;
@@ -38,8 +41,7 @@ final class MemoryBudget {
 
   private static long kilobytes(String file, String key) {
     try {
-      Matcher m =
-          Pattern.compile(key + ":\\s+(\\d+) kB").matcher(Files.readString(Path.of(file)));
+      Matcher m = Pattern.compile(key + ":\\s+(\\d+) kB").matcher(Files.readString(Path.of(file)));
       return m.find() ? Long.parseLong(m.group(1)) : 0;
     } catch (IOException e) {
       return 0;

@@ -1,5 +1,6 @@
 package io.priorart.runtime;
 
+import ai.djl.ndarray.types.Shape;
 import io.priorart.runtime.image.PictureFiles;
 import io.priorart.solver.HostTensor;
 import io.priorart.solver.NoiseSource;
@@ -7,7 +8,6 @@ import io.priorart.solver.OperatorKind;
 import io.priorart.solver.ParameterSchema;
 import io.priorart.solver.PriorArtException;
 import io.priorart.solver.operator.Operators;
-import ai.djl.ndarray.types.Shape;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.Map;
@@ -24,8 +24,8 @@ public record OperatorRequest(String name, Map<String, Object> parameters) {
   }
 
   /**
-   * Reads {@code NAME[:key=value,...]}. A piece without {@code =} continues the value before it, so that {@code
-   * box=10,20,30,40} needs no quoting.
+   * Reads {@code NAME[:key=value,...]}. A piece without {@code =} continues the value before it, so
+   * that {@code box=10,20,30,40} needs no quoting.
    *
    * @throws PriorArtException INVALID_ARGUMENT when malformed
    */
@@ -59,7 +59,10 @@ public record OperatorRequest(String name, Map<String, Object> parameters) {
     return new OperatorRequest(name, more);
   }
 
-  /** Reads the files that tensor parameters name, relative to {@code base}; refuses an unknown operator. */
+  /**
+   * Reads the files that tensor parameters name, relative to {@code base}; refuses an unknown
+   * operator.
+   */
   public OperatorRequest resolved(Path base, long maxPixels) {
     return resolve(Operators.byId(name), base, maxPixels);
   }
@@ -67,8 +70,7 @@ public record OperatorRequest(String name, Map<String, Object> parameters) {
   private <P extends Record> OperatorRequest resolve(
       OperatorKind<P> kind, Path base, long maxPixels) {
     OperatorRequest result = this;
-    for (ParameterSchema.Entry entry :
-        ParameterSchema.of(kind.spec()).entries(kind.defaults())) {
+    for (ParameterSchema.Entry entry : ParameterSchema.of(kind.spec()).entries(kind.defaults())) {
       Object value = parameters.get(entry.name());
       if (entry.type() == ParameterSchema.Type.TENSOR && value instanceof String file) {
         Path path = base.resolve(file);

@@ -16,7 +16,8 @@ import java.util.List;
 import java.util.Map;
 
 /**
- * The {@code .problem.json} beside a degraded picture: what {@code restore --problem} needs to know of it.
+ * The {@code .problem.json} beside a degraded picture: what {@code restore --problem} needs to know
+ * of it.
  *
  * @param operators tensor parameters are file names relative to this file
  * @param sigma noise on the [0,1] pixel scale

@@ -83,8 +83,8 @@ public final class Restorer {
    * One restored picture.
    *
    * @param picture as it will be written
-   * @param changedKnownPixels known pixels whose written value differs from the measurement's; -1 where none are
-   *     promised to stay
+   * @param changedKnownPixels known pixels whose written value differs from the measurement's; -1
+   *     where none are promised to stay
    */
   public record Sample(
       long seed,
@@ -196,10 +196,17 @@ public final class Restorer {
       long seed = request.seed() + k;
       samples.add(
           solveOne(
-              solver, problem, model, seed, measurement, request, outputDepth, listener, cancelled));
+              solver,
+              problem,
+              model,
+              seed,
+              measurement,
+              request,
+              outputDepth,
+              listener,
+              cancelled));
     }
-    return new Restoration(
-        samples, method.id(), ParameterSchema.of(method.spec()).values(spec));
+    return new Restoration(samples, method.id(), ParameterSchema.of(method.spec()).values(spec));
   }
 
   private static <P extends Record> P spec(SolverMethod<P> method, Request request) {
@@ -229,7 +236,8 @@ public final class Restorer {
       if (!drawn.isEmpty()) {
         throw PriorArtException.badField(
             "operators",
-            "a random operator was drawn with its measurement: give the " + drawn.keySet()
+            "a random operator was drawn with its measurement: give the "
+                + drawn.keySet()
                 + " file that degrade wrote, or --problem");
       }
     }

@@ -15,8 +15,8 @@ public final class Sampler {
   private Sampler() {}
 
   /**
-   * Deterministic DDIM (Song et al. 2021, arXiv 2010.02502, equation 12 with eta = 0) in variance-exploding form: {@code
-   * z_s = z0 + sigma_s / sigma_t (z_t - z0)}, ending at sigma 0.
+   * Deterministic DDIM (Song et al. 2021, arXiv 2010.02502, equation 12 with eta = 0) in
+   * variance-exploding form: {@code z_s = z0 + sigma_s / sigma_t (z_t - z0)}, ending at sigma 0.
    *
    * @param noise standard normal {@code [N, c, h, w]}
    * @param steps 1 to the schedule's training timesteps
