@@ -19,7 +19,7 @@ import io.priorart.solver.TensorScope;
 @SuppressWarnings("try") // a TensorScope works by being open
 public final class FinalDataStep {
   private static final double MAX_GAMMA = 1e8;
-  private static final double TOLERANCE = 2e-3;
+  private static final double TOLERANCE = 5e-3;
   private static final int MAX_TRIES = 60;
 
   private FinalDataStep() {}
@@ -91,6 +91,9 @@ public final class FinalDataStep {
     double norm = operator.norm();
     double high = Math.log(Math.min(MAX_GAMMA, Math.max(1e-6, (before - 1) / (norm * norm))));
     double fHigh = logRatio(operator, y, x, high);
+    if (Math.abs(fHigh) <= TOLERANCE) {
+      return Math.exp(high);
+    }
     double low = high;
     double fLow = fHigh;
     double ceiling = Math.log(MAX_GAMMA);

@@ -48,7 +48,8 @@ import java.util.Set;
  *   <li>{@code E(x') - E(x)} moves the estimate instead of replacing it by {@code E(x')}: an
  *       auto-encoder loses detail in each {@code E(D(.))}, and over twenty steps it adds up. The
  *       difference cancels the loss to first order; {@code driftCorrection=false} gives the papers'
- *       {@code z0' = E(x')}.
+ *       {@code z0' = E(x')}. An encoder that loses detail also loses noise, so which is better for
+ *       a checkpoint is worth measuring.
  *   <li>Noise levels follow Karras et al. (NeurIPS 2022, arXiv 2206.00364, eq. 5, rho = 7).
  * </ul>
  *

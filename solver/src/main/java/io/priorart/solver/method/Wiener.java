@@ -1,7 +1,6 @@
 package io.priorart.solver.method;
 
 import ai.djl.ndarray.NDArray;
-import ai.djl.ndarray.NDList;
 import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.Shape;
 import io.priorart.solver.InverseSolver;
@@ -13,7 +12,7 @@ import io.priorart.solver.Problem;
 import io.priorart.solver.SolveContext;
 import io.priorart.solver.SolverMethod;
 import io.priorart.solver.SolverMethod.Need;
-import io.priorart.solver.TensorScope;
+import io.priorart.solver.operator.ConjugateGradient;
 import java.util.Map;
 import java.util.Set;
 
@@ -82,32 +81,17 @@ public final class Wiener implements InverseSolver {
       Root root = new Root(work, operator.imageShape(), spec);
       double noise = y.sigma() * y.sigma();
       NDArray b = root.apply(operator.adjoint(y.residualOf(y.measurement().zerosLike())));
-      NDArray u = b.zerosLike();
-      NDArray r = b.duplicate();
-      NDArray p = b.duplicate();
-      NDArray fit = y.measurement().zerosLike();
-      double rr = Observation.sumsOfSquares(r)[0];
-      double stop = rr * RELATIVE_TOLERANCE * RELATIVE_TOLERANCE;
-      for (int i = 0; i < spec.iterations() && rr > stop; i++) {
-        try (TensorScope scope = new TensorScope()) {
-          NDArray forward = operator.apply(root.apply(p));
-          NDArray ap = root.apply(operator.adjoint(forward)).add(p.mul(noise));
-          double step = rr / p.mul(ap).sum().getFloat();
-          NDArray nextU = u.add(p.mul(step));
-          NDArray nextR = r.sub(ap.mul(step));
-          double next = Observation.sumsOfSquares(nextR)[0];
-          NDArray nextP = nextR.add(p.mul(next / rr));
-          rr = next;
-          NDArray nextFit = fit.add(forward.mul(step));
-          context.step(i + 1, spec.iterations(), y.rms(y.residualOf(nextFit)));
-          new NDList(u, r, p, fit).close();
-          fit = scope.keep(nextFit);
-          u = scope.keep(nextU);
-          r = scope.keep(nextR);
-          p = scope.keep(nextP);
-        }
-      }
+      NDArray u =
+          new ConjugateGradient(RELATIVE_TOLERANCE, spec.iterations())
+              .solve(
+                  v ->
+                      root.apply(operator.adjoint(operator.apply(root.apply(v)))).add(v.mul(noise)),
+                  b,
+                  b.zerosLike(),
+                  context::checkpoint)
+              .value();
       NDArray x = root.apply(u);
+      context.step(1, 1, y.rms(y.residual(x)));
       Outcome.finite(x).attach(context.manager());
       return x;
     }
