@@ -46,7 +46,12 @@ abstract class IterativeOperator implements LinearOperator {
     return y.getManager().zeros(new Shape(y.getShape().get(0)).addAll(imageShape()));
   }
 
-  /** {@inheritDoc} By conjugate gradients from {@code x}. */
+  /**
+   * {@inheritDoc}
+   *
+   * <p>By conjugate gradients from {@code x}, about {@code 4 sqrt(gamma) ||A||} iterations. The
+   * inverse of the periodic blur as a preconditioner was measured and took more of them.
+   */
   @Override
   public NDArray proximal(NDArray x, NDArray y, double gamma) {
     Tensors.requireProximal(x, imageShape(), y, measurementShape(), gamma);
