@@ -33,13 +33,13 @@ public record GaussianBlur(
       ParameterSchema.of(GaussianBlur.class);
 
   /**
-   * The blur of pictures {@code [C, H, W]}.
+   * The blur of pictures {@code [C, H, W]}, H and W at most 4096.
    *
    * @throws io.priorart.solver.PriorArtException INVALID_ARGUMENT naming the parameter
    */
   public LinearOperator on(Shape imageShape) {
     SCHEMA.check("", this);
-    Tensors.requireImageShape(imageShape);
+    Tensors.requireModerateSides(imageShape);
     int height = Math.toIntExact(imageShape.get(1));
     int width = Math.toIntExact(imageShape.get(2));
     Factor vertical = factor(height);

@@ -49,8 +49,8 @@ abstract class IterativeOperator implements LinearOperator {
   /**
    * {@inheritDoc}
    *
-   * <p>By conjugate gradients from {@code x}, about {@code 4 sqrt(gamma) ||A||} iterations. The
-   * inverse of the periodic blur as a preconditioner was measured and took more of them.
+   * <p>By conjugate gradients from {@code x}, at most about {@code 4 sqrt(gamma) ||A||} iterations.
+   * The inverse of the periodic blur as a preconditioner was measured and took more of them.
    */
   @Override
   public NDArray proximal(NDArray x, NDArray y, double gamma) {

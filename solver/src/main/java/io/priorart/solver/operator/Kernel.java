@@ -26,11 +26,12 @@ record Kernel(double[][] values) {
     return width() / 2;
   }
 
-  /** The blur of pictures {@code [C, H, W]} by this kernel. */
+  /** The blur of pictures {@code [C, H, W]}; H and W at most 4096 unless it is circular. */
   LinearOperator on(Shape imageShape, Boundary boundary) {
     Tensors.requireImageShape(imageShape);
-    return boundary == Boundary.CIRCULAR
-        ? new CircularBlur(this, imageShape)
-        : new PaddedBlur(this, imageShape, boundary);
+    if (boundary == Boundary.CIRCULAR) {
+      return new CircularBlur(this, imageShape);
+    }
+    return new PaddedBlur(this, Tensors.requireModerateSides(imageShape), boundary);
   }
 }

@@ -10,6 +10,8 @@ import java.util.function.Supplier;
 
 /** Checks and memory of operators' tensors. */
 final class Tensors {
+  private static final int MAX_SIDE = 4096;
+
   private Tensors() {}
 
   /** Frees everything that {@code work} makes except its result, which the caller's scope owns. */
@@ -67,6 +69,19 @@ final class Tensors {
   static Shape requireImageShape(Shape shape) {
     if (shape.dimension() != 3 || shape.get(0) < 1 || shape.get(1) < 1 || shape.get(2) < 1) {
       throw PriorArtException.badField("image", "must be [C, H, W], was " + shape);
+    }
+    return shape;
+  }
+
+  /**
+   * As {@link #requireImageShape}, for operators that hold a matrix for each side: a picture of a
+   * million pixels in one row would need one of a million by a million.
+   */
+  static Shape requireModerateSides(Shape shape) {
+    requireImageShape(shape);
+    if (Math.max(shape.get(1), shape.get(2)) > MAX_SIDE) {
+      throw PriorArtException.badField(
+          "image", "sides must be at most " + MAX_SIDE + " pixels for this operator, was " + shape);
     }
     return shape;
   }

@@ -260,6 +260,10 @@ class OperatorReferenceTest {
     refuses("kernel", () -> custom(new Shape(2, 2), 1, Float.POSITIVE_INFINITY, 0, 0).on(shape));
     refuses("kernel", () -> custom(new Shape(4), 1, 1, 1, 1).on(shape));
     refuses("kernel", () -> custom(new Shape(2, 2, 1), 1, 1, 1, 1).on(shape));
+    Shape ribbon = new Shape(3, 1, 1_000_000);
+    refuses("image", () -> new GaussianBlur(2.0, Boundary.REFLECT).on(ribbon));
+    refuses("image", () -> new SuperResolution(2, SuperResolution.Kernel.AVERAGE).on(ribbon));
+    refuses("image", () -> new MotionBlur(5.0, 0, Boundary.REPLICATE).on(ribbon));
     refuses("image", () -> new Identity().on(new Shape(4, 6)));
   }
 
