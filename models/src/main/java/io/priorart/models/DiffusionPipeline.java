@@ -94,7 +94,10 @@ public final class DiffusionPipeline implements AutoCloseable {
           load(
               decoderScript(options),
               new PrefixedSource(vaeWeights, "decoder.", "post_quant_conv."));
-      textEncoder = load(ClipTextModel.compile(text, options), weights("text_encoder", "model"));
+      textEncoder =
+          load(
+              ClipTextModel.compile(text, options),
+              new ClipWeights(weights("text_encoder", "model")));
     } catch (RuntimeException e) {
       manager.close();
       throw e;
@@ -106,8 +109,7 @@ public final class DiffusionPipeline implements AutoCloseable {
   }
 
   private TensorSource weights(String part, String stem) {
-    return new WithoutBuffers(
-        SafetensorsFile.open(directory.resolve(part).resolve(stem + ".safetensors")));
+    return SafetensorsFile.open(directory.resolve(part).resolve(stem + ".safetensors"));
   }
 
   private ScriptModule load(Script script, TensorSource source) {
@@ -437,8 +439,20 @@ public final class DiffusionPipeline implements AutoCloseable {
     manager.close();
   }
 
-  /** Hides buffers that older exporters wrote beside the weights. */
-  private record WithoutBuffers(TensorSource source) implements TensorSource {
+  /**
+   * CLIP's text encoder under one naming: hides buffers that older exporters wrote beside the
+   * weights, and restores the {@code text_model.} that newer ones leave out.
+   */
+  private static final class ClipWeights implements TensorSource {
+    private static final String PREFIX = "text_model.";
+    private final TensorSource source;
+    private final boolean bare;
+
+    ClipWeights(TensorSource source) {
+      this.source = source;
+      bare = source.shapes().keySet().stream().noneMatch(name -> name.startsWith(PREFIX));
+    }
+
     @Override
     public String name() {
       return source.name();
@@ -446,14 +460,15 @@ public final class DiffusionPipeline implements AutoCloseable {
 
     @Override
     public Map<String, Shape> shapes() {
-      Map<String, Shape> shapes = new LinkedHashMap<>(source.shapes());
+      Map<String, Shape> shapes = new LinkedHashMap<>();
+      source.shapes().forEach((name, shape) -> shapes.put(bare ? PREFIX + name : name, shape));
       shapes.keySet().removeIf(name -> name.endsWith("position_ids"));
       return shapes;
     }
 
     @Override
     public NDArray map(NDManager target, String name) {
-      return source.map(target, name);
+      return source.map(target, bare ? name.substring(PREFIX.length()) : name);
     }
   }
 }

@@ -71,7 +71,10 @@ public final class Graph {
     return call("torch.contiguous", cast(x, Precision.FLOAT32));
   }
 
-  /** float32 in whatever layout the network computes in: for losses, whose gradients then come back in that layout. */
+  /**
+   * float32 in whatever layout the network computes in: for losses, whose gradients then come back
+   * in that layout.
+   */
   public Value toFloat32Loss(Value x, boolean featureMap) {
     Value cast = cast(x, Precision.FLOAT32);
     return featureMap && builder.options().channelsLast()

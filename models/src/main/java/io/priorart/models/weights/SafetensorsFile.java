@@ -28,6 +28,7 @@ import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
 
 /**
  * A memory-mapped {@code .safetensors} file: 8 bytes of little-endian header length, a JSON header,
@@ -63,6 +64,7 @@ public final class SafetensorsFile implements TensorSource {
   private final long dataStart;
   private final Map<String, Entry> entries;
   private final Map<String, String> metadata;
+  private final Map<Entry, ByteBuffer> mappings = new ConcurrentHashMap<>();
 
   private SafetensorsFile(
       Path path, long dataStart, Map<String, Entry> entries, Map<String, String> metadata) {
@@ -251,11 +253,17 @@ public final class SafetensorsFile implements TensorSource {
     return e;
   }
 
+  /**
+   * Mapped once and kept: tensors alias this memory, which must not be unmapped while this object
+   * lives.
+   */
   private ByteBuffer mapped(Entry e) {
+    return mappings.computeIfAbsent(e, this::mapFile).duplicate().order(ByteOrder.nativeOrder());
+  }
+
+  private ByteBuffer mapFile(Entry e) {
     try (FileChannel channel = FileChannel.open(path, StandardOpenOption.READ)) {
-      return channel
-          .map(FileChannel.MapMode.READ_ONLY, dataStart + e.begin(), e.end() - e.begin())
-          .order(ByteOrder.nativeOrder());
+      return channel.map(FileChannel.MapMode.READ_ONLY, dataStart + e.begin(), e.end() - e.begin());
     } catch (IOException ex) {
       throw new UncheckedIOException(ex);
     }

@@ -195,14 +195,6 @@ class OperatorContractTest {
     NDArray x = image(a);
     x.setRequiresGradient(true);
     NDArray y = a.apply(x);
-    System.err.println(
-        "PROBE "
-            + JniUtils.requiresGrad((PtNDArray) x.fft2(new long[] {8, 8}, new long[] {2, 3}))
-            + JniUtils.requiresGrad((PtNDArray) x.fft2(new long[] {8, 8}, new long[] {2, 3}).real())
-            + JniUtils.requiresGrad(
-                (PtNDArray)
-                    x.fft2(new long[] {8, 8}, new long[] {2, 3})
-                        .ifft2(new long[] {8, 8}, new long[] {2, 3})));
     JniUtils.backward((PtNDArray) y, (PtNDArray) u, false, false);
     NDArray gradient = x.getGradient();
     JniUtils.setGradMode(false);

@@ -1,0 +1,130 @@
+package io.priorart.models;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import ai.djl.ndarray.NDArray;
+import ai.djl.ndarray.NDManager;
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import io.priorart.models.engine.CompileOptions;
+import io.priorart.models.engine.Precision;
+import io.priorart.models.engine.ScriptModule;
+import io.priorart.models.tokenizer.ClipTokenizer;
+import io.priorart.models.weights.SafetensorsFile;
+import io.priorart.solver.HostTensor;
+import io.priorart.solver.Linearization;
+import java.nio.file.Path;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/**
+ * Every network against what diffusers computed (testdata/fixtures/make_fixtures.py): values and
+ * gradients.
+ */
+class ReferenceTest {
+  private static final Path FIXTURES =
+      Path.of(System.getProperty("priorart.home"), "testdata", "fixtures");
+
+  @ParameterizedTest
+  @CsvSource({
+    "sd-two-level, FLOAT32, false, 1e-4",
+    "sd-two-level, FLOAT32, true, 1e-4",
+    "sd-two-level, BFLOAT16, true, 2e-2",
+    "sd-odd-channels, FLOAT32, false, 1e-4",
+    "sd-odd-channels, FLOAT32, true, 1e-4",
+    "sd-odd-channels, BFLOAT16, true, 2e-2"
+  })
+  void networksComputeWhatDiffusersComputes(
+      String name, Precision precision, boolean channelsLast, double tolerance) {
+    SafetensorsFile io = SafetensorsFile.open(FIXTURES.resolve(name).resolve("io.safetensors"));
+    try (DiffusionPipeline pipeline =
+            DiffusionPipeline.load(
+                FIXTURES.resolve(name), new CompileOptions(precision, channelsLast));
+        NDManager manager = pipeline.manager().newSubManager()) {
+      for (String part : List.of("unet", "vae.encoder", "vae.decoder", "text_encoder")) {
+        assertClose(
+            part, io.read(part + "/output"), pipeline.trace(part, inputs(io, part)), tolerance);
+      }
+      String[] unet = {"sample", "timestep", "encoder_hidden_states"};
+      assertGradient(io, manager, pipeline.unet(), "unet", 0, tolerance, unet);
+      assertGradient(io, manager, pipeline.unet(), "unet", 2, tolerance, unet);
+      assertGradient(io, manager, pipeline.encoder(), "vae.encoder", 0, tolerance, "x");
+      assertGradient(io, manager, pipeline.decoder(), "vae.decoder", 0, tolerance, "z");
+    }
+  }
+
+  private static Map<String, HostTensor> inputs(SafetensorsFile io, String part) {
+    Map<String, HostTensor> inputs = new LinkedHashMap<>();
+    for (String key : io.shapes().keySet()) {
+      if (key.startsWith(part + "/")) {
+        inputs.put(key.substring(part.length() + 1), io.read(key));
+      }
+    }
+    return inputs;
+  }
+
+  private static void assertGradient(
+      SafetensorsFile io,
+      NDManager manager,
+      ScriptModule module,
+      String part,
+      int wrt,
+      double tolerance,
+      String... names) {
+    NDArray[] args = new NDArray[names.length];
+    for (int i = 0; i < names.length; i++) {
+      args[i] = io.read(part + "/" + names[i]).to(manager);
+    }
+    NDArray cotangent = io.read(part + "/cotangent").to(manager);
+    try (Linearization at = module.linearize("forward", wrt, args)) {
+      assertClose(part + " value", io.read(part + "/output"), HostTensor.of(at.value()), tolerance);
+      HostTensor expected = io.read(part + "/" + names[wrt] + ".grad");
+      // any number of pullbacks, each from zero
+      for (int repeat = 0; repeat < 2; repeat++) {
+        assertClose(
+            part + " gradient in " + names[wrt],
+            expected,
+            HostTensor.of(at.pullback(cotangent)),
+            tolerance);
+      }
+    }
+  }
+
+  /** {@code ||a - b|| <= tolerance ||a||}. */
+  private static void assertClose(
+      String what, HostTensor expected, HostTensor actual, double tolerance) {
+    assertEquals(expected.shape(), actual.shape(), what);
+    double error = 0;
+    double norm = 0;
+    for (int i = 0; i < expected.values().length; i++) {
+      double d = expected.values()[i] - (double) actual.values()[i];
+      error += d * d;
+      norm += (double) expected.values()[i] * expected.values()[i];
+    }
+    double relative = Math.sqrt(error / norm);
+    assertTrue(relative <= tolerance, what + " differs by " + relative);
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"sd-two-level", "sd-odd-channels"})
+  void promptsBecomeTheSameTokens(String name) throws Exception {
+    Path folder = FIXTURES.resolve(name);
+    JsonNode prompts = new ObjectMapper().readTree(folder.resolve("prompts.json").toFile());
+    HostTensor ids = SafetensorsFile.open(folder.resolve("io.safetensors")).read("tokenizer/ids");
+    int length = (int) ids.shape().get(1);
+    try (ClipTokenizer tokenizer = ClipTokenizer.open(folder.resolve("tokenizer"), length)) {
+      for (int i = 0; i < prompts.size(); i++) {
+        long[] actual = tokenizer.encode(prompts.get(i).asText()).ids();
+        for (int j = 0; j < length; j++) {
+          assertEquals(
+              (long) ids.values()[i * length + j], actual[j], prompts.get(i) + ", token " + j);
+        }
+      }
+    }
+  }
+}
