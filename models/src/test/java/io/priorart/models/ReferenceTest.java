@@ -47,8 +47,7 @@ class ReferenceTest {
                 FIXTURES.resolve(name), new CompileOptions(precision, channelsLast));
         NDManager manager = pipeline.manager().newSubManager()) {
       for (String part : List.of("unet", "vae.encoder", "vae.decoder", "text_encoder")) {
-        assertClose(
-            part, io.read(part + "/output"), pipeline.trace(part, inputs(io, part)), tolerance);
+        assertClose(io, part + "/output", pipeline.trace(part, inputs(io, part)), tolerance);
       }
       String[] unet = {"sample", "timestep", "encoder_hidden_states"};
       assertGradient(io, manager, pipeline.unet(), "unet", 0, tolerance, unet);
@@ -82,23 +81,23 @@ class ReferenceTest {
     }
     NDArray cotangent = io.read(part + "/cotangent").to(manager);
     try (Linearization at = module.linearize("forward", wrt, args)) {
-      assertClose(part + " value", io.read(part + "/output"), HostTensor.of(at.value()), tolerance);
-      HostTensor expected = io.read(part + "/" + names[wrt] + ".grad");
+      assertClose(io, part + "/output", HostTensor.of(at.value()), tolerance);
       // any number of pullbacks, each from zero
       for (int repeat = 0; repeat < 2; repeat++) {
-        assertClose(
-            part + " gradient in " + names[wrt],
-            expected,
-            HostTensor.of(at.pullback(cotangent)),
-            tolerance);
+        HostTensor gradient = HostTensor.of(at.pullback(cotangent));
+        assertClose(io, part + "/" + names[wrt] + ".grad", gradient, tolerance);
       }
     }
   }
 
-  /** {@code ||a - b|| <= tolerance ||a||}. */
+  /**
+   * {@code ||a - b|| <= tolerance ||a||}. In bfloat16 an ill-conditioned gradient may lose more
+   * than the tolerance; then half as much again as diffusers itself loses is allowed.
+   */
   private static void assertClose(
-      String what, HostTensor expected, HostTensor actual, double tolerance) {
-    assertEquals(expected.shape(), actual.shape(), what);
+      SafetensorsFile io, String name, HostTensor actual, double tolerance) {
+    HostTensor expected = io.read(name);
+    assertEquals(expected.shape(), actual.shape(), name);
     double error = 0;
     double norm = 0;
     for (int i = 0; i < expected.values().length; i++) {
@@ -107,7 +106,12 @@ class ReferenceTest {
       norm += (double) expected.values()[i] * expected.values()[i];
     }
     double relative = Math.sqrt(error / norm);
-    assertTrue(relative <= tolerance, what + " differs by " + relative);
+    String theirs = "bfloat16_error/" + name;
+    double allowed =
+        tolerance > 1e-3 && io.shapes().containsKey(theirs)
+            ? Math.max(tolerance, 1.5 * io.read(theirs).values()[0])
+            : tolerance;
+    assertTrue(relative <= allowed, name + " differs by " + relative + ", allowed " + allowed);
   }
 
   @ParameterizedTest
