@@ -295,7 +295,12 @@ public final class Restorer {
       return new Sample(
           seed,
           written,
-          Verdict.of(ratioBefore, ratioAfter, move, Double.POSITIVE_INFINITY),
+          Verdict.of(
+              problem.noise().internalSigma() > 0,
+              ratioBefore,
+              ratioAfter,
+              move,
+              Double.POSITIVE_INFINITY),
           gamma,
           request.keepsKnownPixels() ? changedKnownPixels(written, original, problem) : -1,
           model == null ? before : model.counts().minus(before),

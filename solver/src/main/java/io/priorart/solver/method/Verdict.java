@@ -32,7 +32,7 @@ public record Verdict(
      */
     INCONSISTENT;
 
-    /** Of a ratio; NaN and infinity are inconsistent. */
+    /** Of a ratio under declared noise; NaN and infinity are inconsistent. */
     public static Judgement of(double ratio) {
       if (ratio < LOWEST) {
         return OVERFITTED;
@@ -42,12 +42,19 @@ public record Verdict(
   }
 
   /**
-   * Judges a picture alone (a mean of samples is not a sample).
+   * Judges a picture alone (a mean of samples is not a sample). A measurement without noise cannot
+   * be overfitted: reproducing it exactly is what it asks for.
    *
+   * @param noisy whether the problem declares noise
    * @param usualMove largest move seen with right operators, internal scale; positive infinity when
    *     not calibrated
    */
-  public static Verdict of(double ratioBefore, double ratioAfter, double move, double usualMove) {
-    return new Verdict(Judgement.of(ratioAfter), ratioBefore, ratioAfter, move, move > usualMove);
+  public static Verdict of(
+      boolean noisy, double ratioBefore, double ratioAfter, double move, double usualMove) {
+    Judgement judgement = Judgement.of(ratioAfter);
+    if (!noisy && judgement == Judgement.OVERFITTED) {
+      judgement = Judgement.CONSISTENT;
+    }
+    return new Verdict(judgement, ratioBefore, ratioAfter, move, move > usualMove);
   }
 }

@@ -127,8 +127,10 @@ class FinalDataStepTest {
     assertEquals(Judgement.CONSISTENT, Judgement.of(1.2));
     assertEquals(Judgement.INCONSISTENT, Judgement.of(1.21));
     assertEquals(Judgement.INCONSISTENT, Judgement.of(Double.NaN));
-    assertTrue(Verdict.of(9, 1, 0.3, 0.1).movedFar());
-    assertFalse(Verdict.of(9, 1, 0.3, Double.POSITIVE_INFINITY).movedFar());
+    assertTrue(Verdict.of(true, 9, 1, 0.3, 0.1).movedFar());
+    assertEquals(Judgement.OVERFITTED, Verdict.of(true, 1, 0.1, 0, 1).judgement());
+    assertEquals(Judgement.CONSISTENT, Verdict.of(false, 1, 0, 0, 1).judgement());
+    assertFalse(Verdict.of(true, 9, 1, 0.3, Double.POSITIVE_INFINITY).movedFar());
   }
 
   private static void assertKind(ErrorKind kind, Runnable action) {
