@@ -1,6 +1,7 @@
 package io.priorart.cli;
 
 import io.priorart.models.DiffusionPipeline;
+import io.priorart.models.engine.GracefulExit;
 import io.priorart.runtime.Limits;
 import io.priorart.runtime.OperatorRequest;
 import io.priorart.runtime.ProblemFile;
@@ -163,7 +164,7 @@ final class RestoreCommand implements Callable<Integer> {
     Restorer.Request request = request();
     Map<Path, Path> targets = targets(request);
     List<Object> reports = new ArrayList<>();
-    try (CancelSignal cancel = new CancelSignal();
+    try (GracefulExit.Task cancel = GracefulExit.begin();
         Sources open = model) {
       for (Map.Entry<Path, Path> e : targets.entrySet()) {
         reports.add(restore(e.getKey(), e.getValue(), request, cancel));
@@ -280,7 +281,7 @@ final class RestoreCommand implements Callable<Integer> {
   }
 
   private Map<String, Object> restore(
-      Path in, Path out, Restorer.Request request, CancelSignal cancel) {
+      Path in, Path out, Restorer.Request request, GracefulExit.Task cancel) {
     long begin = System.nanoTime();
     Picture measurement = PictureFiles.read(in, Limits.PIXELS);
     double readSeconds = (System.nanoTime() - begin) * 1e-9;

@@ -4,6 +4,7 @@ import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.Shape;
 import io.priorart.models.DiffusionPipeline;
+import io.priorart.models.engine.GracefulExit;
 import io.priorart.models.weights.SafetensorsFile;
 import io.priorart.runtime.Limits;
 import io.priorart.runtime.Sampler;
@@ -102,7 +103,7 @@ final class SampleCommand implements Callable<Integer> {
       throw PriorArtException.badField(
           "size", width + " x " + height + " pixels; the limit is " + Limits.PIXELS);
     }
-    try (CancelSignal cancel = new CancelSignal();
+    try (GracefulExit.Task cancel = GracefulExit.begin();
         Sources open = model) {
       DiffusionPipeline pipeline = model.get();
       LatentDiffusionModel bound = pipeline.bind(height, width);

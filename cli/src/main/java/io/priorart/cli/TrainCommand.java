@@ -1,5 +1,6 @@
 package io.priorart.cli;
 
+import io.priorart.models.engine.GracefulExit;
 import io.priorart.models.network.AutoencoderKL;
 import io.priorart.models.train.AutoencoderTraining;
 import io.priorart.models.train.DiffusionTraining;
@@ -121,7 +122,7 @@ final class TrainCommand implements Callable<Integer> {
       AutoencoderKL.Config config =
           new AutoencoderKL.Config(3, 3, channels, 1, latentChannels, 8, false, true, true, 1, 0);
       Path vae = Files.createDirectories(common.out().resolve("vae"));
-      try (CancelSignal stop = new CancelSignal()) {
+      try (GracefulExit.Task stop = GracefulExit.begin()) {
         AutoencoderTraining.run(
             config,
             new AutoencoderTraining.Options(
@@ -206,7 +207,7 @@ final class TrainCommand implements Callable<Integer> {
 
     @Override
     public Integer call() throws Exception {
-      try (CancelSignal stop = new CancelSignal()) {
+      try (GracefulExit.Task stop = GracefulExit.begin()) {
         DiffusionTraining.run(
             new DiffusionTraining.Options(
                 channels,

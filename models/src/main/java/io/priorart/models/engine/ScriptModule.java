@@ -17,7 +17,6 @@ import io.priorart.solver.PriorArtException;
 import java.io.ByteArrayInputStream;
 import java.io.IOException;
 import java.io.UncheckedIOException;
-import java.util.concurrent.locks.ReentrantReadWriteLock;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
@@ -26,14 +25,11 @@ import java.util.regex.Pattern;
  * network evaluation.
  *
  * <p>The engine's process-wide settings are made here and nowhere else: the graph executor's
- * optimiser is off on every calling thread (it costs seconds per new shape), and no native call is
- * in flight when the process exits.
+ * optimiser is off on every calling thread (it costs seconds per new shape); {@link GracefulExit} knows of every native
+ * call.
  */
 public final class ScriptModule implements AutoCloseable {
   private static final Pattern HERE = Pattern.compile("# (\\S+\\.java:\\d+)[^#]*<--- HERE");
-
-  /** Calls hold the read lock; the shutdown hook takes the write lock and never gives it back. */
-  private static final ReentrantReadWriteLock IN_FLIGHT = new ReentrantReadWriteLock();
 
   private static final ThreadLocal<Boolean> PREPARED =
       ThreadLocal.withInitial(
@@ -41,11 +37,6 @@ public final class ScriptModule implements AutoCloseable {
             JniUtils.setGraphExecutorOptimize(false);
             return true;
           });
-
-  static {
-    // leaving the JVM inside a native call crashes it
-    Runtime.getRuntime().addShutdownHook(new Thread(() -> IN_FLIGHT.writeLock().lock()));
-  }
 
   private final Script script;
   private final PtNDManager manager;
@@ -180,7 +171,7 @@ public final class ScriptModule implements AutoCloseable {
 
   private NDList invoke(String method, NDList inputs) {
     PREPARED.get();
-    IN_FLIGHT.readLock().lock();
+    GracefulExit.enterNative();
     try (NDArray selector = manager.create(new Shape(1))) {
       selector.setName("module_method:" + method);
       NDList all = new NDList(inputs.size() + 1);
@@ -190,7 +181,7 @@ public final class ScriptModule implements AutoCloseable {
     } catch (EngineException e) {
       throw explain(script, method, e);
     } finally {
-      IN_FLIGHT.readLock().unlock();
+      GracefulExit.leaveNative();
     }
   }
 
@@ -243,7 +234,7 @@ public final class ScriptModule implements AutoCloseable {
       }
       boolean gradMode = JniUtils.isGradMode();
       JniUtils.setGradMode(true);
-      IN_FLIGHT.readLock().lock();
+      GracefulExit.enterNative();
       try {
         JniUtils.zeroGrad(leaf); // backward accumulates
         JniUtils.backward(output, (PtNDArray) cotangent, true, false);
@@ -251,7 +242,7 @@ public final class ScriptModule implements AutoCloseable {
           return gradient.duplicate();
         }
       } finally {
-        IN_FLIGHT.readLock().unlock();
+        GracefulExit.leaveNative();
         JniUtils.setGradMode(gradMode);
       }
     }

@@ -1,0 +1,236 @@
+package io.priorart.cli;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import java.io.ByteArrayOutputStream;
+import java.io.IOException;
+import java.io.PrintStream;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.concurrent.TimeUnit;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** The commands as a user types them, with a tiny random checkpoint. */
+class CommandLineTest {
+  private static final Path HOME = Path.of(System.getProperty("priorart.home"));
+  private static final String PICTURE =
+      HOME.resolve("testdata/pictures/heldout/bridge.png").toString();
+  private static final String MODEL = HOME.resolve("testdata/fixtures/sd-two-level").toString();
+
+  @TempDir private Path dir;
+
+  private record Result(int code, String out, String err) {}
+
+  private static Result run(String... args) {
+    PrintStream out = System.out;
+    PrintStream err = System.err;
+    ByteArrayOutputStream outBytes = new ByteArrayOutputStream();
+    ByteArrayOutputStream errBytes = new ByteArrayOutputStream();
+    System.setOut(new PrintStream(outBytes, true, StandardCharsets.UTF_8));
+    System.setErr(new PrintStream(errBytes, true, StandardCharsets.UTF_8));
+    try {
+      int code = Main.run(args);
+      return new Result(
+          code,
+          outBytes.toString(StandardCharsets.UTF_8),
+          errBytes.toString(StandardCharsets.UTF_8));
+    } finally {
+      System.setOut(out);
+      System.setErr(err);
+    }
+  }
+
+  private String file(String name) {
+    return dir.resolve(name).toString();
+  }
+
+  private void degrade(String out, String... options) {
+    List<String> args = new ArrayList<>(List.of("degrade", PICTURE, "-o", file(out)));
+    args.addAll(Arrays.asList(options));
+    Result result = run(args.toArray(String[]::new));
+    assertEquals(0, result.code(), result.err());
+  }
+
+  @Test
+  void inpaintingKeepsEveryKnownPixel() throws IOException {
+    degrade("y.png", "--operator", "inpainting:random=0.5", "--seed", "4");
+    Result restored =
+        run(
+            "restore",
+            file("y.png"),
+            "-o",
+            file("x.png"),
+            "--problem",
+            file("y.problem.json"),
+            "--model",
+            MODEL,
+            "--steps",
+            "3",
+            "--report",
+            file("r.json"));
+    assertEquals(0, restored.code(), restored.err());
+    JsonNode report = new ObjectMapper().readTree(dir.resolve("r.json").toFile());
+    JsonNode sample = report.path("samples").get(0);
+    assertEquals(0, sample.path("changed_known_pixels").asInt(-1));
+    assertEquals(3, sample.path("evaluations").path("denoise").asInt());
+    assertEquals("consistent", sample.path("verdict").path("judgement").asText());
+    assertEquals(64, report.path("model").path("sha256").asText().length());
+    Result compared =
+        run("compare", PICTURE, file("x.png"), "--mask", file("y.mask.png"), "--json");
+    assertTrue(
+        new ObjectMapper().readTree(compared.out()).path("psnr_outside").asDouble() > 90
+            || compared.out().contains("Infinity"),
+        compared.out());
+  }
+
+  @Test
+  void aSampleEqualsItsSoloRun() throws IOException {
+    degrade("y.png", "--operator", "super-resolution:factor=4", "--sigma", "0.01");
+    String[] common = {
+      "restore",
+      file("y.png"),
+      "--problem",
+      file("y.problem.json"),
+      "--model",
+      MODEL,
+      "--steps",
+      "2"
+    };
+    assertEquals(0, run(with(common, "-o", file("x.png"), "--samples", "2", "--seed", "7")).code());
+    assertEquals(0, run(with(common, "-o", file("solo.png"), "--seed", "8")).code());
+    assertEquals(
+        -1, Files.mismatch(dir.resolve("x.sample1.png"), dir.resolve("solo.png")), "seed 7 + 1");
+    assertTrue(Files.exists(dir.resolve("x.mean.png")) && Files.exists(dir.resolve("x.std.png")));
+  }
+
+  private static String[] with(String[] common, String... more) {
+    String[] all = Arrays.copyOf(common, common.length + more.length);
+    System.arraycopy(more, 0, all, common.length, more.length);
+    return all;
+  }
+
+  @Test
+  void badInputIsNamedAndNothingIsWritten() throws IOException {
+    degrade("y.png", "--operator", "gaussian-blur:sigma=2", "--sigma", "0.01");
+    String y = file("y.png");
+    String x = file("x.png");
+    refused("sigma", "restore", y, "-o", x, "--operator", "gaussian-blur:sigma=2");
+    refused(
+        "gaussian-blur",
+        "restore",
+        y,
+        "-o",
+        x,
+        "--sigma",
+        "0",
+        "--operator",
+        "gausian-blur:sigma=2");
+    refused(
+        "tv", "restore", y, "-o", x, "--sigma", "0", "--operator", "identity", "--solver", "tw");
+    refused("NaN", "restore", y, "-o", x, "--sigma", "NaN", "--operator", "identity");
+    refused(
+        "steps", "restore", y, "-o", x, "--sigma", "0", "--operator", "identity", "--steps", "0");
+    refused("exists", "restore", y, "-o", y, "--sigma", "0", "--operator", "identity");
+    refused(
+        "no such file",
+        "restore",
+        file("none.png"),
+        "-o",
+        x,
+        "--sigma",
+        "0",
+        "--operator",
+        "identity");
+    refused("exactly one inpainting", "restore", y, "-o", x, "--mask", y);
+    refused("lossy", "restore", y, "-o", file("x.jpg"), "--operator", "inpainting", "--mask", y);
+    degrade("half.png", "--operator", "super-resolution:factor=2");
+    refused("sizes must agree", "compare", y, file("half.png"));
+    Path truncated = dir.resolve("truncated.png");
+    byte[] bytes = Files.readAllBytes(Path.of(PICTURE));
+    Files.write(truncated, Arrays.copyOf(bytes, bytes.length / 2));
+    refused(
+        "truncated",
+        "restore",
+        truncated.toString(),
+        "-o",
+        x,
+        "--sigma",
+        "0",
+        "--operator",
+        "identity");
+    assertFalse(Files.exists(dir.resolve("x.png")));
+  }
+
+  private static void refused(String words, String... args) {
+    Result result = run(args);
+    assertEquals(2, result.code(), String.join(" ", args) + "\n" + result.err());
+    assertTrue(result.err().contains(words), words + " in: " + result.err());
+    assertFalse(result.err().contains("\tat "), "no stack trace: " + result.err());
+  }
+
+  @Test
+  void theCatalogueNamesEveryParameter() throws IOException {
+    JsonNode solvers = new ObjectMapper().readTree(run("solvers", "--json").out());
+    assertEquals("prox-diffusion", solvers.get(0).path("name").asText());
+    assertTrue(solvers.get(0).path("parameters").size() > 0);
+    JsonNode operators = new ObjectMapper().readTree(run("operators", "--json").out());
+    assertEquals(6, operators.size());
+    assertEquals(2, run("solver").code());
+    assertEquals(0, run("restore", "--help").code());
+  }
+
+  /** In a process of its own: SIGTERM while the networks run. */
+  @Test
+  void sigtermLeavesNoPartialOutputAndNoCrash() throws Exception {
+    degrade("y.png", "--operator", "gaussian-blur:sigma=2", "--sigma", "0.01");
+    Process process =
+        new ProcessBuilder(
+                Path.of(System.getProperty("java.home"), "bin", "java").toString(),
+                "-Dai.djl.offline=true",
+                "-Dai.djl.pytorch.num_threads=1",
+                "-cp",
+                System.getProperty("java.class.path"),
+                "io.priorart.cli.Main",
+                "restore",
+                file("y.png"),
+                "-o",
+                file("x.png"),
+                "--problem",
+                file("y.problem.json"),
+                "--model",
+                MODEL,
+                "--steps",
+                "1000",
+                "--preview-dir",
+                dir.toString())
+            .directory(dir.toFile())
+            .redirectErrorStream(true)
+            .redirectOutput(dir.resolve("log").toFile())
+            .start();
+    // a preview says that the solve is on its way
+    Path preview = dir.resolve("step0002.png");
+    for (int i = 0; i < 1200 && !Files.exists(preview) && process.isAlive(); i++) {
+      TimeUnit.MILLISECONDS.sleep(50);
+    }
+    assertTrue(Files.exists(preview), Files.readString(dir.resolve("log")));
+    process.destroy();
+    assertTrue(process.waitFor(60, TimeUnit.SECONDS));
+    assertEquals(143, process.exitValue(), Files.readString(dir.resolve("log")));
+    try (var files = Files.list(dir)) {
+      List<String> names = files.map(f -> f.getFileName().toString()).toList();
+      assertFalse(
+          names.stream()
+              .anyMatch(n -> n.equals("x.png") || n.startsWith("hs_err") || n.endsWith(".part")),
+          names.toString());
+    }
+  }
+}
