@@ -14,7 +14,6 @@ import java.util.stream.Collectors;
  */
 public final class Graph {
   private static final StackWalker STACK = StackWalker.getInstance();
-  private static final String ENGINE_PACKAGE = Graph.class.getPackageName();
 
   private final ScriptBuilder builder;
   private final String name;
@@ -304,7 +303,7 @@ public final class Graph {
     return STACK.walk(
         frames ->
             frames
-                .filter(f -> !f.getClassName().startsWith(ENGINE_PACKAGE))
+                .filter(f -> !f.getClassName().equals(Graph.class.getName()))
                 .findFirst()
                 .map(f -> f.getFileName() + ":" + f.getLineNumber())
                 .orElse("engine"));

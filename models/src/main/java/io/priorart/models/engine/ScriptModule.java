@@ -25,8 +25,8 @@ import java.util.regex.Pattern;
  * network evaluation.
  *
  * <p>The engine's process-wide settings are made here and nowhere else: the graph executor's
- * optimiser is off on every calling thread (it costs seconds per new shape); {@link GracefulExit} knows of every native
- * call.
+ * optimiser is off on every calling thread (it costs seconds per new shape); {@link GracefulExit}
+ * knows of every native call.
  */
 public final class ScriptModule implements AutoCloseable {
   private static final Pattern HERE = Pattern.compile("# (\\S+\\.java:\\d+)[^#]*<--- HERE");

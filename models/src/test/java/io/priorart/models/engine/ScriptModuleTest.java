@@ -1,0 +1,164 @@
+package io.priorart.models.engine;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import ai.djl.ndarray.NDArray;
+import ai.djl.ndarray.NDManager;
+import ai.djl.ndarray.types.Shape;
+import io.priorart.models.weights.SafetensorsFile;
+import io.priorart.models.weights.SafetensorsWriter;
+import io.priorart.solver.HostTensor;
+import io.priorart.solver.Linearization;
+import io.priorart.solver.NoiseSource;
+import io.priorart.solver.PriorArtException;
+import io.priorart.solver.TensorScope;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** The seam to libtorch: {@code f(x) = silu(conv(x, w))} compiled, loaded, differentiated. */
+class ScriptModuleTest {
+  @TempDir private Path dir;
+  private NDManager manager;
+
+  @BeforeEach
+  void open() {
+    manager = ScriptModule.newManager();
+  }
+
+  @AfterEach
+  void close() {
+    manager.close();
+  }
+
+  private static Script script(CompileOptions options) {
+    ScriptBuilder builder = new ScriptBuilder("Layer", options);
+    WeightNames.Weight w = builder.weights().at("conv").tensor("weight", 3, 2, 3, 3);
+    Graph g = builder.method("forward");
+    Value x = g.input("x");
+    g.returns(g.toFloat32(g.silu(g.conv2d(g.toCompute(x, true), w, null, 1, 1))));
+    return builder.build();
+  }
+
+  private SafetensorsFile weights(String name, long... shape) {
+    Path file = dir.resolve("w" + name.hashCode() + shape.length + ".safetensors");
+    Map<String, HostTensor> tensors = new LinkedHashMap<>();
+    tensors.put(name, new NoiseSource(5).normal(new Shape(shape)));
+    SafetensorsWriter.write(file, tensors, Map.of(), false);
+    return SafetensorsFile.open(file);
+  }
+
+  private ScriptModule module() {
+    return ScriptModule.load(
+        manager, script(CompileOptions.REFERENCE), weights("conv.weight", 3, 2, 3, 3));
+  }
+
+  @Test
+  void pullbackIsTheGradientOfFiniteDifferences() {
+    try (ScriptModule module = module()) {
+      NDArray x = new NoiseSource(1).normal(manager, new Shape(1, 2, 5, 4));
+      NDArray u = new NoiseSource(2).normal(manager, new Shape(1, 3, 5, 4));
+      NDArray d = new NoiseSource(3).normal(manager, new Shape(1, 2, 5, 4));
+      double h = 1e-2;
+      double plus = inner(module.call("forward", x.add(d.mul(h)))[0], u);
+      double minus = inner(module.call("forward", x.sub(d.mul(h)))[0], u);
+      try (Linearization at = module.linearize("forward", 0, x)) {
+        double analytic = inner(at.pullback(u), d);
+        assertEquals((plus - minus) / (2 * h), analytic, 2e-3 * Math.abs(analytic));
+        // linear in the cotangent, and nothing accumulates from call to call
+        assertEquals(2 * analytic, inner(at.pullback(u.mul(2)), d), 1e-4 * Math.abs(analytic));
+      }
+    }
+  }
+
+  private static double inner(NDArray a, NDArray b) {
+    return a.mul(b).sum().getFloat();
+  }
+
+  @Test
+  void eightThreadsLinearizeAtOnce() throws Exception {
+    try (ScriptModule module = module()) {
+      ExecutorService pool = Executors.newFixedThreadPool(8);
+      List<Future<float[]>> results = new ArrayList<>();
+      for (int i = 0; i < 64; i++) {
+        long seed = i % 4;
+        results.add(
+            pool.submit(
+                () -> {
+                  try (NDManager own = manager.newSubManager()) {
+                    NDArray x = new NoiseSource(seed).normal(own, new Shape(1, 2, 5, 4));
+                    try (Linearization at = module.linearize("forward", 0, x)) {
+                      return at.pullback(at.value()).toFloatArray();
+                    }
+                  }
+                }));
+      }
+      for (int i = 4; i < results.size(); i++) {
+        org.junit.jupiter.api.Assertions.assertArrayEquals(
+            results.get(i % 4).get(), results.get(i).get());
+      }
+      pool.shutdown();
+    }
+  }
+
+  @Test
+  void scopesFreeWhatCallsMake() {
+    try (ScriptModule module = module()) {
+      NDArray x = new NoiseSource(1).normal(manager, new Shape(1, 2, 32, 32));
+      for (int round = 0; round < 3; round++) {
+        for (int i = 0; i < 200; i++) {
+          try (TensorScope scope = new TensorScope();
+              Linearization at = module.linearize("forward", 0, x)) {
+            at.pullback(at.value());
+          }
+        }
+      }
+      // the argument itself, and the module's own manager, are all that is left
+      assertTrue(
+          manager.getManagedArrays().size() <= 2, manager.getManagedArrays().size() + " arrays");
+    }
+  }
+
+  @Test
+  void aCheckpointThatDoesNotFitIsListedWhole() {
+    PriorArtException e =
+        assertThrows(
+            PriorArtException.class,
+            () ->
+                ScriptModule.load(
+                    manager, script(CompileOptions.REFERENCE), weights("other", 3, 2)));
+    assertTrue(e.getMessage().contains("missing conv.weight"), e.getMessage());
+    assertTrue(e.getMessage().contains("unknown other"), e.getMessage());
+    e =
+        assertThrows(
+            PriorArtException.class,
+            () ->
+                ScriptModule.load(
+                    manager, script(CompileOptions.REFERENCE), weights("conv.weight", 3, 2, 1, 3)));
+    assertTrue(e.getMessage().contains("(3, 2, 1, 3)"), e.getMessage());
+  }
+
+  @Test
+  void aScriptErrorNamesTheJavaLine() {
+    ScriptBuilder builder = new ScriptBuilder("Broken", CompileOptions.REFERENCE);
+    Graph g = builder.method("forward");
+    Value x = g.input("x");
+    g.returns(g.concat(1, x, g.reshape(x, 1, -1)));
+    try (ScriptModule module = ScriptModule.load(manager, builder.build())) {
+      NDArray x0 = manager.zeros(new Shape(2, 3));
+      PriorArtException e = assertThrows(PriorArtException.class, () -> module.call("forward", x0));
+      assertTrue(e.getMessage().contains("at ScriptModuleTest.java:"), e.getMessage());
+    }
+  }
+}

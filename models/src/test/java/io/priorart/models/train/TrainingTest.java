@@ -1,0 +1,120 @@
+package io.priorart.models.train;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.priorart.models.DiffusionPipeline;
+import io.priorart.models.engine.CompileOptions;
+import io.priorart.models.engine.Script;
+import io.priorart.models.network.AutoencoderKL;
+import io.priorart.models.weights.SafetensorsFile;
+import io.priorart.solver.HostTensor;
+import io.priorart.solver.NoiseSource;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.atomic.AtomicInteger;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** The trainer on a network small enough to watch. */
+class TrainingTest {
+  private static final AutoencoderKL.Config TINY =
+      new AutoencoderKL.Config(3, 3, new int[] {4, 8}, 1, 4, 2, false, true, true, 1, 0);
+  private static final TrainingListener SILENT =
+      new TrainingListener() {
+        @Override
+        public void progress(long step, double fraction, double loss, double rate) {}
+
+        @Override
+        public void note(String text) {}
+      };
+
+  @TempDir private Path dir;
+
+  private static AutoencoderTraining.Options options() {
+    return new AutoencoderTraining.Options(16, 4, 5e-3, 1e-6, 0.5, Duration.ofMinutes(5), 1);
+  }
+
+  private static List<TrainingPicture> pictures() {
+    List<TrainingPicture> pictures = new ArrayList<>();
+    for (int i = 0; i < 4; i++) {
+      byte[] rgb = new byte[3 * 48 * 40];
+      for (int at = 0; at < rgb.length; at++) {
+        rgb[at] = (byte) (128 + 100 * Math.sin(at / 3 % 48 * 0.2 * (i + 1) + at % 3));
+      }
+      pictures.add(new TrainingPicture(48, 40, rgb, "stripes number " + i));
+    }
+    return pictures;
+  }
+
+  @Test
+  void everyWeightLearnsAndTheLossFalls() {
+    NoiseSource random = new NoiseSource(1);
+    Script script = AutoencoderTraining.script(TINY, options(), CompileOptions.REFERENCE);
+    PatchSampler sampler = new PatchSampler(pictures(), 16, random);
+    Path state = dir.resolve("state.safetensors");
+    try (Trainer trainer = new Trainer(script, state, random)) {
+      trainer.save(state);
+      SafetensorsFile before = SafetensorsFile.open(state);
+      float first = 0;
+      float last = 0;
+      for (int i = 0; i < 60; i++) {
+        last =
+            trainer
+                .step(
+                    5e-3,
+                    sampler.batch(4).to(trainer.manager()),
+                    random.normal(trainer.manager(), new ai.djl.ndarray.types.Shape(4, 4, 8, 8)))[
+                0];
+        first = i == 0 ? last : first;
+      }
+      assertTrue(last < 0.7 * first, first + " to " + last);
+      Path after = dir.resolve("after.safetensors");
+      trainer.save(after);
+      SafetensorsFile changed = SafetensorsFile.open(after);
+      for (var spec : script.weights()) {
+        HostTensor was = before.read("ws/" + spec.name());
+        assertNotEquals(was, changed.read("ws/" + spec.name()), spec.name() + " never moved");
+        assertNotEquals(was, changed.read("ema/" + spec.name()), "average of " + spec.name());
+      }
+      try (Trainer resumed = new Trainer(script, after, random)) {
+        assertEquals(60, resumed.step());
+        Path again = dir.resolve("again.safetensors");
+        resumed.save(again);
+        assertEquals(
+            changed.read("m/encoder.conv_in.weight"),
+            SafetensorsFile.open(again).read("m/encoder.conv_in.weight"));
+      }
+    }
+  }
+
+  @Test
+  void twoTrainingsMakeACheckpointThatOpens() throws Exception {
+    Path checkpoint = dir.resolve("checkpoint");
+    Path vae = Files.createDirectories(checkpoint.resolve("vae"));
+    AutoencoderTraining.run(
+        TINY, options(), pictures(), dir.resolve("vae.state"), vae, after(3), SILENT);
+    DiffusionTraining.run(
+        new DiffusionTraining.Options(
+            new int[] {16, 32}, 1, 4, 16, 1, 600, 8, 2, 1e-3, 0.1, Duration.ofMinutes(5), 1),
+        pictures(),
+        dir.resolve("diffusion.state"),
+        checkpoint,
+        after(3),
+        SILENT);
+    try (DiffusionPipeline pipeline =
+        DiffusionPipeline.load(checkpoint, CompileOptions.REFERENCE)) {
+      assertTrue(pipeline.parameters() > 10_000);
+      assertEquals(64, pipeline.hash().length());
+    }
+  }
+
+  private static java.util.function.BooleanSupplier after(int steps) {
+    AtomicInteger polled = new AtomicInteger();
+    return () -> polled.getAndIncrement() >= steps;
+  }
+}
