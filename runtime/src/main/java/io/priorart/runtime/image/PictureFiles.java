@@ -45,6 +45,7 @@ import org.opencv.imgproc.Imgproc;
 public final class PictureFiles {
   private static final long MAX_FILE_BYTES = 512L << 20;
   private static final int JPEG_QUALITY = 95;
+  private static final int TIFF_UNCOMPRESSED = 1;
   private static final int PHOTOMETRIC_CMYK = 5;
 
   static {
@@ -145,7 +146,7 @@ public final class PictureFiles {
     } catch (ImageProcessingException e) {
       throw bad(file, "is not a PNG, JPEG or TIFF picture, or its header is damaged");
     } catch (IOException e) {
-      throw bad(file, "has a damaged header: " + e.getMessage());
+      throw bad(file, "is truncated or damaged: " + e.getMessage());
     }
   }
 
@@ -204,8 +205,9 @@ public final class PictureFiles {
     int h = mat.rows();
     int stored = mat.channels();
     Mat floats = new Mat();
-    double scale = depth == 32 ? 1 : 1.0 / ((1 << depth) - 1);
-    mat.convertTo(floats, CvType.CV_32F, scale);
+    // the same double arithmetic as in quantized(): both give the same float for the same level
+    double levels = depth == 32 ? 1 : (1 << depth) - 1;
+    mat.convertTo(floats, CvType.CV_32F);
     float[] samples = new float[w * h * stored];
     floats.get(0, 0, samples);
     floats.release();
@@ -220,10 +222,10 @@ public final class PictureFiles {
         if (!Float.isFinite(v)) {
           throw bad(file, "has samples that are not finite numbers");
         }
-        pixels[c * plane + i] = 2 * v - 1;
+        pixels[c * plane + i] = (float) (2.0 * v / levels - 1);
       }
       if (hasAlpha) {
-        alpha[i] = samples[i * stored + stored - 1];
+        alpha[i] = (float) (samples[i * stored + stored - 1] / levels);
       }
     }
     return new Picture(
@@ -346,11 +348,7 @@ public final class PictureFiles {
     Mat mat = mat(picture, depth, withAlpha);
     MatOfByte encoded = new MatOfByte();
     try {
-      if (!Imgcodecs.imencode(
-          "." + extension(file),
-          mat,
-          encoded,
-          new MatOfInt(Imgcodecs.IMWRITE_JPEG_QUALITY, JPEG_QUALITY))) {
+      if (!Imgcodecs.imencode("." + extension(file), mat, encoded, codecOptions(file))) {
         throw new PriorArtException(ErrorKind.INTERNAL, file + " could not be encoded");
       }
       writeBytes(file, encoded.toArray());
@@ -358,6 +356,15 @@ public final class PictureFiles {
       mat.release();
       encoded.release();
     }
+  }
+
+  private static MatOfInt codecOptions(Path file) {
+    return switch (extension(file)) {
+      case "jpg", "jpeg" -> new MatOfInt(Imgcodecs.IMWRITE_JPEG_QUALITY, JPEG_QUALITY);
+      // OpenCV's own choice for float colour is LogLuv, which is lossy
+      case "tif", "tiff" -> new MatOfInt(Imgcodecs.IMWRITE_TIFF_COMPRESSION, TIFF_UNCOMPRESSED);
+      default -> new MatOfInt();
+    };
   }
 
   private static Mat mat(Picture picture, int depth, boolean withAlpha) {
