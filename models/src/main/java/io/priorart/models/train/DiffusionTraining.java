@@ -284,6 +284,8 @@ public final class DiffusionTraining {
     Map<String, Object> text = new LinkedHashMap<>();
     text.put("architectures", List.of("CLIPTextModel"));
     text.put("model_type", "clip_text_model");
+    // stored as float16, opened as float32: diffusers opens the other parts so
+    text.put("dtype", "float32");
     text.put("vocab_size", vocabularySize);
     text.put("hidden_size", options.textWidth());
     text.put("intermediate_size", 4 * options.textWidth());
