@@ -99,10 +99,7 @@ final class SampleCommand implements Callable<Integer> {
     if (!scheduler.equals("ddim")) {
       throw PriorArtException.badField("scheduler", scheduler + " is unknown; there is ddim");
     }
-    if (width < 1 || height < 1 || (long) width * height > Limits.PIXELS) {
-      throw PriorArtException.badField(
-          "size", width + " x " + height + " pixels; the limit is " + Limits.PIXELS);
-    }
+    Limits.requirePixels("size", width, height);
     try (GracefulExit.Task cancel = GracefulExit.begin();
         Sources open = model) {
       DiffusionPipeline pipeline = model.get();

@@ -12,7 +12,8 @@ public final class Limits {
 
   private Limits() {}
 
-  static void requirePixels(String field, long width, long height) {
+  /** Refuses a size that is not positive or exceeds {@link #PIXELS}, naming the field. */
+  public static void requirePixels(String field, long width, long height) {
     if (width < 1 || height < 1 || width > PIXELS || height > PIXELS || width * height > PIXELS) {
       throw PriorArtException.badField(
           field, "%d x %d pixels, the limit is %d".formatted(width, height, PIXELS));

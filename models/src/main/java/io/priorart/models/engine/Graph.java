@@ -229,10 +229,6 @@ public final class Graph {
     return call("torch.upsample_nearest2d", x, raw("[" + h + ", " + w + "]"), null);
   }
 
-  public Value avgPool2x(Value x) {
-    return call("torch.avg_pool2d", x, ints(2, 2), ints(2, 2), ints(0, 0), false, true, null);
-  }
-
   /** {@code 0, 1, ..., count - 1} in float32. */
   public Value arange(int count) {
     return call("torch.arange", count, raw("dtype=6"));

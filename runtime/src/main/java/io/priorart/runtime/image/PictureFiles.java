@@ -21,8 +21,6 @@ import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
-import java.util.ArrayList;
-import java.util.List;
 import java.util.Locale;
 import org.opencv.core.Core;
 import org.opencv.core.CvException;
@@ -448,20 +446,6 @@ public final class PictureFiles {
       values[i] = Math.max(0, Math.min(1, values[i]));
     }
     return new HostTensor(new Shape(1, height, width), values);
-  }
-
-  /** The pictures of a folder, in the order of their names. */
-  public static List<Path> list(Path folder) {
-    List<Path> files = new ArrayList<>();
-    try (var stream = Files.list(folder)) {
-      stream
-          .filter(f -> f.toString().toLowerCase(Locale.ROOT).matches(".*\\.(png|jpe?g|tiff?)"))
-          .sorted()
-          .forEach(files::add);
-    } catch (IOException e) {
-      throw new PriorArtException(ErrorKind.NOT_FOUND, folder + ": no such folder", e);
-    }
-    return files;
   }
 
   private static byte[] bytes(Path file) {
