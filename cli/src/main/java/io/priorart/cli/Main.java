@@ -24,7 +24,8 @@ import picocli.CommandLine.Spec;
       CatalogueCommands.SolverList.class,
       CatalogueCommands.OperatorList.class,
       ModelCommand.class,
-      TrainCommand.class
+      TrainCommand.class,
+      BenchCommand.class
     })
 public final class Main implements Callable<Integer> {
   @Spec private CommandSpec spec;

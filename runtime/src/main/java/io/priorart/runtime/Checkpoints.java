@@ -18,8 +18,13 @@ public final class Checkpoints {
 
   private Checkpoints() {}
 
-  private static Path home() {
-    return Path.of(System.getProperty("priorart.home", ".")).resolve("models/checkpoints");
+  /** The folder PriorArt runs from; the launcher names it. */
+  public static Path home() {
+    return Path.of(System.getProperty("priorart.home", "."));
+  }
+
+  private static Path folder() {
+    return home().resolve("models/checkpoints");
   }
 
   /**
@@ -28,7 +33,7 @@ public final class Checkpoints {
    * @throws PriorArtException NOT_FOUND
    */
   public static Path resolve(String name) {
-    Path bundled = home().resolve(name.equals(BUNDLED) ? BUNDLED_FOLDER : name);
+    Path bundled = folder().resolve(name.equals(BUNDLED) ? BUNDLED_FOLDER : name);
     for (Path candidate : List.of(Path.of(name), bundled)) {
       if (Files.isRegularFile(candidate.resolve("model_index.json"))) {
         return candidate;
@@ -44,10 +49,10 @@ public final class Checkpoints {
 
   /** The checkpoints that come with PriorArt. */
   public static List<Path> bundled() {
-    if (!Files.isDirectory(home())) {
+    if (!Files.isDirectory(folder())) {
       return List.of();
     }
-    try (Stream<Path> folders = Files.list(home())) {
+    try (Stream<Path> folders = Files.list(folder())) {
       return folders
           .filter(f -> Files.isRegularFile(f.resolve("model_index.json")))
           .sorted()

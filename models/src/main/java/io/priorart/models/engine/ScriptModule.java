@@ -96,6 +96,12 @@ public final class ScriptModule implements AutoCloseable {
     return Engine.getEngine("PyTorch").newBaseManager();
   }
 
+  /** Threads that one network evaluation uses. */
+  public static int threads() {
+    Engine.getEngine("PyTorch");
+    return JniUtils.getNumThreads();
+  }
+
   /**
    * Replaces a list attribute; the script keeps converted copies, or its own references where
    * nothing changed.

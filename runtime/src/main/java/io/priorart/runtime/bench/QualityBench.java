@@ -1,0 +1,357 @@
+package io.priorart.runtime.bench;
+
+import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import io.priorart.models.DiffusionPipeline;
+import io.priorart.models.engine.ScriptModule;
+import io.priorart.runtime.Comparison;
+import io.priorart.runtime.Degrader;
+import io.priorart.runtime.Limits;
+import io.priorart.runtime.OperatorRequest;
+import io.priorart.runtime.Restorer;
+import io.priorart.runtime.image.Picture;
+import io.priorart.runtime.image.PictureFiles;
+import io.priorart.solver.ErrorKind;
+import io.priorart.solver.ParameterSchema;
+import io.priorart.solver.PriorArtException;
+import io.priorart.solver.SolveListener;
+import io.priorart.solver.SolverMethod;
+import io.priorart.solver.method.Verdict;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
+import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.HexFormat;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.function.BooleanSupplier;
+import java.util.function.Supplier;
+import java.util.stream.Stream;
+import java.util.zip.CRC32;
+
+/**
+ * Degrades pictures, restores them with every solver, and compares with the truth.
+ *
+ * <p>Measurements are made in float samples, so nothing is clipped and sigma is all the noise there
+ * is. Solvers run with a preset, baselines with the parameters that did best on the tuning pictures
+ * ({@link Baselines}). Each run is appended to the results file as soon as it is done; a bench that
+ * was interrupted, or is given more tasks or solvers, runs only what is missing there.
+ */
+public final class QualityBench {
+  private static final ObjectMapper JSON = new ObjectMapper();
+
+  /**
+   * What to run.
+   *
+   * @param pictures to report on
+   * @param tuning pictures to choose the baselines' parameters on
+   * @param preset of the solvers that are no baselines
+   * @param seed of measurement and solver; each picture adds a number of its own, from its name
+   * @param precision name of the networks' arithmetic
+   * @param results the file of runs, JSON lines
+   */
+  public record Plan(
+      Path pictures,
+      Path tuning,
+      List<QualityTask> tasks,
+      List<SolverMethod<?>> solvers,
+      String preset,
+      long seed,
+      String precision,
+      Path results) {}
+
+  /** Hears of each run. */
+  public interface Listener {
+    /**
+     * @param fresh whether it was run now rather than read
+     */
+    void ran(QualityRun run, boolean fresh);
+
+    /** A solver that a task does not suit. */
+    void skipped(QualityTask task, String solver, String why);
+  }
+
+  private final Plan plan;
+  private final Supplier<DiffusionPipeline> pipelines;
+  private final BooleanSupplier cancelled;
+  private final Listener listener;
+  private final String revision;
+  private final Map<JsonNode, QualityRun> known;
+
+  private QualityBench(
+      Plan plan,
+      Supplier<DiffusionPipeline> pipelines,
+      String revision,
+      BooleanSupplier cancelled,
+      Listener listener) {
+    this.plan = plan;
+    this.pipelines = pipelines;
+    this.revision = revision;
+    this.cancelled = cancelled;
+    this.listener = listener;
+    this.known = read(plan.results());
+  }
+
+  /**
+   * Runs what is missing.
+   *
+   * @param revision of PriorArt, noted with each run
+   * @throws PriorArtException INVALID_ARGUMENT for folders without pictures or a damaged results
+   *     file; CANCELLED
+   */
+  public static QualityReport run(
+      Plan plan,
+      Supplier<DiffusionPipeline> pipelines,
+      String revision,
+      BooleanSupplier cancelled,
+      Listener listener) {
+    return new QualityBench(plan, pipelines, revision, cancelled, listener).run();
+  }
+
+  private QualityReport run() {
+    List<Sample> reported = samples(plan.pictures());
+    List<Sample> tuning = List.of();
+    List<QualityReport.Entry> entries = new ArrayList<>();
+    for (QualityTask task : plan.tasks()) {
+      for (SolverMethod<?> method : plan.solvers()) {
+        try {
+          Map<String, String> parameters = Map.of();
+          boolean tuned = Baselines.contains(method.id());
+          if (tuned) {
+            tuning = tuning.isEmpty() ? samples(plan.tuning()) : tuning;
+            parameters = best(task, method, tuning);
+          }
+          List<QualityRun> runs = new ArrayList<>();
+          for (Sample sample : reported) {
+            runs.add(runOne(task, method, parameters, sample, false));
+          }
+          entries.add(
+              new QualityReport.Entry(task, method.id(), tuned ? "tuned" : plan.preset(), runs));
+        } catch (PriorArtException e) {
+          if (e.kind() != ErrorKind.FAILED_PRECONDITION) {
+            throw e;
+          }
+          listener.skipped(task, method.id(), e.getMessage());
+        }
+      }
+    }
+    return new QualityReport(plan, entries);
+  }
+
+  private Map<String, String> best(
+      QualityTask task, SolverMethod<?> method, List<Sample> pictures) {
+    List<Map<String, String>> candidates = Baselines.candidates(method.id());
+    if (candidates.size() == 1) {
+      return candidates.get(0);
+    }
+    Map<String, String> best = null;
+    double highest = Double.NEGATIVE_INFINITY;
+    for (Map<String, String> candidate : candidates) {
+      double mean =
+          pictures.stream()
+              .mapToDouble(p -> runOne(task, method, candidate, p, true).psnr())
+              .average()
+              .orElseThrow();
+      if (mean > highest) {
+        highest = mean;
+        best = candidate;
+      }
+    }
+    return best;
+  }
+
+  private record Sample(String name, String hash, Picture picture) {}
+
+  private static List<Sample> samples(Path folder) {
+    List<Sample> samples = new ArrayList<>();
+    try (Stream<Path> files = Files.list(requireFolder(folder))) {
+      for (Path file : files.sorted(Comparator.comparing(Path::getFileName)).toList()) {
+        if (file.toString().toLowerCase(Locale.ROOT).matches(".*\\.(png|jpe?g|tiff?)")) {
+          samples.add(
+              new Sample(
+                  file.getFileName().toString(),
+                  sha256(Files.readAllBytes(file)),
+                  PictureFiles.read(file, Limits.PIXELS)));
+        }
+      }
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+    if (samples.isEmpty()) {
+      throw PriorArtException.badField("pictures", folder + " holds no PNG, JPEG or TIFF pictures");
+    }
+    return samples;
+  }
+
+  private static Path requireFolder(Path folder) {
+    if (!Files.isDirectory(folder)) {
+      throw PriorArtException.badField("pictures", folder + " is no folder");
+    }
+    return folder;
+  }
+
+  private QualityRun runOne(
+      QualityTask task,
+      SolverMethod<?> method,
+      Map<String, String> parameters,
+      Sample sample,
+      boolean tuning) {
+    if (cancelled.getAsBoolean()) {
+      throw new PriorArtException(ErrorKind.CANCELLED, "stopped; the same command goes on");
+    }
+    boolean model = method.needs().contains(SolverMethod.Need.MODEL);
+    String preset = tuning || Baselines.contains(method.id()) ? "fast" : plan.preset();
+    QualityRun.Key key =
+        new QualityRun.Key(
+            task.name(),
+            QualityTask.describe(task.measured()),
+            QualityTask.describe(task.declared()),
+            task.sigma(),
+            sample.name(),
+            sample.hash(),
+            tuning,
+            method.id(),
+            parameters(method, preset, parameters),
+            model ? pipelines.get().hash() : null,
+            model ? plan.precision() : null,
+            ScriptModule.threads(),
+            plan.seed() + number(sample.name()));
+    JsonNode identity = tree(key);
+    QualityRun before = known.get(identity);
+    if (before != null) {
+      listener.ran(before, false);
+      return before;
+    }
+    QualityRun run = restore(task, method.id(), preset, parameters, sample.picture(), key);
+    known.put(identity, run);
+    append(run);
+    listener.ran(run, true);
+    return run;
+  }
+
+  private QualityRun restore(
+      QualityTask task,
+      String solver,
+      String preset,
+      Map<String, String> parameters,
+      Picture truth,
+      QualityRun.Key key) {
+    Degrader.Degraded degraded =
+        Degrader.degrade(truth, task.measured(), task.sigma(), key.seed(), 32);
+    List<OperatorRequest> told = task.control() ? task.declared() : degraded.problem().operators();
+    Restorer.Sample sample =
+        Restorer.restore(
+                degraded.measurement(),
+                new Restorer.Request(
+                    told,
+                    task.sigma(),
+                    solver,
+                    preset,
+                    parameters,
+                    null,
+                    true,
+                    "",
+                    "",
+                    1,
+                    key.seed(),
+                    1,
+                    truth.width(),
+                    truth.height()),
+                pipelines,
+                8,
+                SolveListener.NONE,
+                cancelled)
+            .samples()
+            .get(0);
+    Comparison comparison = Comparison.of(truth, sample.picture(), null);
+    return new QualityRun(
+        key,
+        comparison.psnr(),
+        comparison.ssim(),
+        sample.solveSeconds() + sample.finishSeconds(),
+        sample.verdict().ratioBefore(),
+        sample.verdict().ratioAfter(),
+        sample.verdict().judgement() == Verdict.Judgement.CONSISTENT,
+        sample.verdict().move(),
+        sample.evaluations(),
+        revision);
+  }
+
+  private static <P extends Record> Map<String, Object> parameters(
+      SolverMethod<P> method, String preset, Map<String, String> changed) {
+    P base = method.presets().get(preset);
+    if (base == null) {
+      throw PriorArtException.badField(
+          "preset", preset + " is none of " + method.presets().keySet());
+    }
+    ParameterSchema<P> schema = ParameterSchema.of(method.spec());
+    return schema.values(schema.bind("solver", new LinkedHashMap<>(changed), base));
+  }
+
+  /** A picture's own share of the seed. */
+  private static long number(String name) {
+    CRC32 crc = new CRC32();
+    crc.update(name.getBytes(StandardCharsets.UTF_8));
+    return crc.getValue() & 0xffff;
+  }
+
+  private static String sha256(byte[] bytes) {
+    try {
+      return HexFormat.of().formatHex(MessageDigest.getInstance("SHA-256").digest(bytes));
+    } catch (NoSuchAlgorithmException e) {
+      throw new IllegalStateException(e);
+    }
+  }
+
+  /** Through text, so that a number has the type that reading gives it. */
+  private static JsonNode tree(Object value) {
+    try {
+      return JSON.readTree(JSON.writeValueAsString(value));
+    } catch (JsonProcessingException e) {
+      throw new IllegalStateException(e);
+    }
+  }
+
+  private static Map<JsonNode, QualityRun> read(Path file) {
+    Map<JsonNode, QualityRun> runs = new LinkedHashMap<>();
+    if (!Files.exists(file)) {
+      return runs;
+    }
+    try {
+      int number = 0;
+      for (String line : Files.readAllLines(file)) {
+        number++;
+        try {
+          runs.put(JSON.readTree(line).path("key"), JSON.readValue(line, QualityRun.class));
+        } catch (JsonProcessingException e) {
+          throw PriorArtException.badField(
+              file + ":" + number, "is no run of this benchmark: " + e.getOriginalMessage());
+        }
+      }
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+    return runs;
+  }
+
+  private void append(QualityRun run) {
+    try {
+      Files.writeString(
+          plan.results(),
+          JSON.writeValueAsString(run) + "\n",
+          StandardOpenOption.CREATE,
+          StandardOpenOption.APPEND);
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+  }
+}

@@ -1,0 +1,62 @@
+package io.priorart.runtime.bench;
+
+import io.priorart.solver.EvaluationCounts;
+import java.util.Map;
+
+/**
+ * One restoration of a quality benchmark, as it lies in the results file: one JSON object a line.
+ *
+ * @param key what was run; a run whose key is in the file is not run again
+ * @param psnr against the true picture, dB
+ * @param ssim against the true picture
+ * @param seconds of solving and of the final data step
+ * @param ratioBefore the final data step
+ * @param ratioAfter of the picture as written
+ * @param consistent whether the verdict says so
+ * @param move of the final data step, RMS on the internal [-1,1] scale
+ * @param evaluations of the networks
+ * @param revision of PriorArt that ran it
+ */
+public record QualityRun(
+    Key key,
+    double psnr,
+    double ssim,
+    double seconds,
+    double ratioBefore,
+    double ratioAfter,
+    boolean consistent,
+    double move,
+    EvaluationCounts evaluations,
+    String revision) {
+  /**
+   * What decides a run's pixels.
+   *
+   * @param task its name
+   * @param measured how the measurement was made
+   * @param declared what the solver was told
+   * @param sigma on the [0,1] pixel scale
+   * @param picture file name
+   * @param pictureHash SHA-256 of the file
+   * @param tuning whether the run served to choose parameters
+   * @param solver its name
+   * @param parameters every parameter used
+   * @param model SHA-256 of the checkpoint; {@code null} when the solver has none
+   * @param precision of the networks; {@code null} when the solver has none
+   * @param threads of the engine
+   * @param seed of measurement and solver
+   */
+  public record Key(
+      String task,
+      String measured,
+      String declared,
+      double sigma,
+      String picture,
+      String pictureHash,
+      boolean tuning,
+      String solver,
+      Map<String, Object> parameters,
+      String model,
+      String precision,
+      int threads,
+      long seed) {}
+}
