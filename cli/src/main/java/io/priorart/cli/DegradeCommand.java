@@ -3,10 +3,13 @@ package io.priorart.cli;
 import io.priorart.runtime.Degrader;
 import io.priorart.runtime.Limits;
 import io.priorart.runtime.OperatorRequest;
+import io.priorart.runtime.Report;
 import io.priorart.runtime.image.Picture;
 import io.priorart.runtime.image.PictureFiles;
 import java.nio.file.Path;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -48,6 +51,9 @@ final class DegradeCommand implements Callable<Integer> {
       description = "Default: ${DEFAULT-VALUE}")
   private long seed;
 
+  @Option(names = "--json", description = "Print what was written, and how much was clipped.")
+  private boolean json;
+
   @Option(names = "--force", description = "Overwrite existing files.")
   private boolean force;
 
@@ -60,12 +66,19 @@ final class DegradeCommand implements Callable<Integer> {
         operators.requests().stream().map(r -> r.resolved(Path.of(""), Limits.PIXELS)).toList();
     Degrader.Degraded degraded = Degrader.degrade(picture, requests, sigma, seed, depth);
     List<Path> files = Degrader.write(degraded, out, force);
-    files.forEach(System.out::println);
-    long clipped = PictureFiles.clipped(degraded.measurement());
-    if (depth != 32 && clipped > 0) {
-      System.err.printf(
-          "clipped %d of %d samples; a .tif keeps them%n",
-          clipped, degraded.measurement().pixels().values().length);
+    long clipped = depth == 32 ? 0 : PictureFiles.clipped(degraded.measurement());
+    int samples = degraded.measurement().pixels().values().length;
+    if (json) {
+      Map<String, Object> report = new LinkedHashMap<>();
+      report.put("files", files.stream().map(Path::toString).toList());
+      report.put("clipped", clipped);
+      report.put("samples", samples);
+      System.out.println(Report.text(report));
+    } else {
+      files.forEach(System.out::println);
+    }
+    if (clipped > 0) {
+      System.err.printf("clipped %d of %d samples; a .tif keeps them%n", clipped, samples);
     }
     return 0;
   }

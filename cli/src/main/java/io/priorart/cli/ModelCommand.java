@@ -5,6 +5,7 @@ import io.priorart.models.engine.CompileOptions;
 import io.priorart.models.engine.Precision;
 import io.priorart.models.weights.SafetensorsFile;
 import io.priorart.models.weights.SafetensorsWriter;
+import io.priorart.runtime.Report;
 import io.priorart.solver.ErrorKind;
 import io.priorart.solver.HostTensor;
 import io.priorart.solver.PriorArtException;
@@ -72,6 +73,9 @@ final class ModelCommand implements Callable<Integer> {
         description = "auto, float32, bfloat16 or float16. Default: ${DEFAULT-VALUE}")
     private Precision precision;
 
+    @Option(names = "--json", description = "Print the shapes of the results as JSON.")
+    private boolean json;
+
     @Option(names = "--force", description = "Overwrite an existing output.")
     private boolean force;
 
@@ -102,7 +106,13 @@ final class ModelCommand implements Callable<Integer> {
             "inputs", inputs + " holds no tensor named PART/NAME, for instance unet/sample");
       }
       SafetensorsWriter.write(outputs, results, Map.of(), false);
-      results.forEach((name, tensor) -> System.out.println(name + " " + tensor.shape()));
+      if (json) {
+        Map<String, long[]> shapes = new LinkedHashMap<>();
+        results.forEach((name, tensor) -> shapes.put(name, tensor.shape().getShape()));
+        System.out.println(Report.text(shapes));
+      } else {
+        results.forEach((name, tensor) -> System.out.println(name + " " + tensor.shape()));
+      }
       return 0;
     }
   }

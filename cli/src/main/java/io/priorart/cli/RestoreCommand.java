@@ -9,7 +9,6 @@ import io.priorart.runtime.Report;
 import io.priorart.runtime.Restorer;
 import io.priorart.runtime.image.Picture;
 import io.priorart.runtime.image.PictureFiles;
-import io.priorart.solver.HostTensor;
 import io.priorart.solver.PriorArtException;
 import io.priorart.solver.SolveEvent;
 import io.priorart.solver.SolveListener;
@@ -23,8 +22,6 @@ import java.util.Map;
 import java.util.concurrent.Callable;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
-import me.tongfei.progressbar.ProgressBar;
-import me.tongfei.progressbar.ProgressBarBuilder;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
@@ -99,26 +96,7 @@ final class RestoreCommand implements Callable<Integer> {
 
   @Mixin private Sources model;
 
-  @Option(
-      names = "--prompt",
-      defaultValue = "",
-      paramLabel = "T",
-      description = "What the picture shows.")
-  private String prompt;
-
-  @Option(
-      names = "--negative-prompt",
-      defaultValue = "",
-      paramLabel = "T",
-      description = "What it does not show; used when --guidance-scale is not 1.")
-  private String negativePrompt;
-
-  @Option(
-      names = "--guidance-scale",
-      defaultValue = "1",
-      paramLabel = "G",
-      description = "Classifier-free guidance; 1 is none. Default: ${DEFAULT-VALUE}")
-  private double guidanceScale;
+  @Mixin private PromptOptions text;
 
   @Option(
       names = "--seed",
@@ -219,9 +197,9 @@ final class RestoreCommand implements Callable<Integer> {
         parameters,
         steps,
         finish == Finish.projection,
-        prompt,
-        negativePrompt,
-        guidanceScale,
+        text.prompt(),
+        text.negativePrompt(),
+        text.guidanceScale(),
         seed,
         samples,
         width,
@@ -254,10 +232,25 @@ final class RestoreCommand implements Callable<Integer> {
     if (report != null) {
       PictureFiles.requireWritable(report, force);
     }
-    if (previewDir != null && !Files.isDirectory(previewDir)) {
-      throw PriorArtException.badField("preview-dir", previewDir + " is no folder");
+    if (previewDir != null) {
+      if (!Files.isDirectory(previewDir)) {
+        throw PriorArtException.badField("preview-dir", previewDir + " is no folder");
+      }
+      for (Path in : inputs) {
+        PictureFiles.requireWritable(previewDir.resolve(previewName(in, 0, 1)), force);
+      }
     }
     return targets;
+  }
+
+  private String previewName(Path in, int sample, int step) {
+    String name = in.getFileName().toString();
+    return String.format(
+        Locale.ROOT,
+        "%s%s.step%04d.png",
+        name.substring(0, Math.max(name.lastIndexOf('.'), 1)),
+        samples == 1 ? "" : ".sample" + sample,
+        step);
   }
 
   /** The samples' files, then (for several) those of mean and standard deviation. */
@@ -296,6 +289,7 @@ final class RestoreCommand implements Callable<Integer> {
               () -> {
                 long loading = System.nanoTime();
                 DiffusionPipeline pipeline = model.get();
+                text.warn(pipeline);
                 loadSeconds[0] = (System.nanoTime() - loading) * 1e-9;
                 return pipeline;
               },
@@ -343,33 +337,27 @@ final class RestoreCommand implements Callable<Integer> {
     return json;
   }
 
-  /** A progress bar on a terminal, previews where asked for. */
+  /** A progress bar, previews where asked for. */
   private final class Progress implements SolveListener, AutoCloseable {
+    private final StepBar bar;
     private final Path in;
-    private ProgressBar bar;
+    private int sample = -1;
 
     Progress(Path in) {
       this.in = in;
+      bar = new StepBar(in.getFileName().toString());
     }
 
     @Override
     public void on(SolveEvent event) {
-      if (event instanceof SolveEvent.Step s && System.console() != null) {
-        if (bar == null) {
-          bar =
-              new ProgressBarBuilder()
-                  .setTaskName(in.getFileName().toString())
-                  .setInitialMax(s.totalSteps())
-                  .build();
-        }
-        bar.stepTo(s.step());
-        bar.setExtraMessage(String.format(Locale.ROOT, " residual %.4f", s.residualRms() / 2));
+      bar.on(event);
+      if (event instanceof SolveEvent.Step s && s.step() == 1) {
+        sample++;
       } else if (event instanceof SolveEvent.Preview p) {
-        HostTensor image = p.image();
         PictureFiles.write(
-            new Picture(image, 8, null),
-            previewDir.resolve(String.format(Locale.ROOT, "step%04d.png", p.step())),
-            true);
+            new Picture(p.image(), 8, null),
+            previewDir.resolve(previewName(in, sample, p.step())),
+            force);
       }
     }
 
@@ -380,9 +368,7 @@ final class RestoreCommand implements Callable<Integer> {
 
     @Override
     public void close() {
-      if (bar != null) {
-        bar.close();
-      }
+      bar.close();
     }
   }
 }

@@ -7,14 +7,18 @@ import io.priorart.models.DiffusionPipeline;
 import io.priorart.models.engine.GracefulExit;
 import io.priorart.models.weights.SafetensorsFile;
 import io.priorart.runtime.Limits;
-import io.priorart.runtime.Sampler;
+import io.priorart.runtime.Report;
 import io.priorart.runtime.image.Picture;
 import io.priorart.runtime.image.PictureFiles;
 import io.priorart.solver.HostTensor;
 import io.priorart.solver.LatentDiffusionModel;
 import io.priorart.solver.NoiseSource;
 import io.priorart.solver.PriorArtException;
+import io.priorart.solver.SolveContext;
+import io.priorart.solver.method.Sampler;
 import java.nio.file.Path;
+import java.util.LinkedHashMap;
+import java.util.Map;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -35,18 +39,7 @@ final class SampleCommand implements Callable<Integer> {
 
   @Mixin private Sources model;
 
-  @Option(names = "--prompt", defaultValue = "", paramLabel = "T")
-  private String prompt;
-
-  @Option(names = "--negative-prompt", defaultValue = "", paramLabel = "T")
-  private String negativePrompt;
-
-  @Option(
-      names = "--guidance-scale",
-      defaultValue = "1",
-      paramLabel = "G",
-      description = "Default: ${DEFAULT-VALUE}")
-  private double guidanceScale;
+  @Mixin private PromptOptions text;
 
   @Option(
       names = "--latents",
@@ -59,7 +52,7 @@ final class SampleCommand implements Callable<Integer> {
       names = "--scheduler",
       defaultValue = "ddim",
       paramLabel = "NAME",
-      description = "ddim. Default: ${DEFAULT-VALUE}")
+      description = "ddim, ddpm or dpm-solver++. Default: ${DEFAULT-VALUE}")
   private String scheduler;
 
   @Option(
@@ -88,6 +81,9 @@ final class SampleCommand implements Callable<Integer> {
       description = "Pixels. Default: ${DEFAULT-VALUE}")
   private int height;
 
+  @Option(names = "--json", description = "Print what was drawn, and how.")
+  private boolean json;
+
   @Option(names = "--force", description = "Overwrite an existing file.")
   private boolean force;
 
@@ -96,34 +92,62 @@ final class SampleCommand implements Callable<Integer> {
     model.check();
     PictureFiles.requireWritable(output, force);
     PictureFiles.depthFor(output, 8);
-    if (!scheduler.equals("ddim")) {
-      throw PriorArtException.badField("scheduler", scheduler + " is unknown; there is ddim");
-    }
+    Sampler sampler = Sampler.byId(scheduler);
     Limits.requirePixels("size", width, height);
+    long begin = System.nanoTime();
     try (GracefulExit.Task cancel = GracefulExit.begin();
         Sources open = model) {
       DiffusionPipeline pipeline = model.get();
+      text.warn(pipeline);
       LatentDiffusionModel bound = pipeline.bind(height, width);
-      try (NDManager manager = bound.manager().newSubManager()) {
-        Shape shape = new Shape(1).addAll(bound.latentShape());
-        HostTensor start =
-            latents == null
-                ? new NoiseSource(seed).normal(shape)
-                : SafetensorsFile.open(latents).read("latents");
-        if (!start.shape().equals(shape)) {
-          throw PriorArtException.badField("latents", "are " + start.shape() + ", not " + shape);
-        }
-        NDArray x =
-            Sampler.ddim(
-                bound,
-                start.to(manager),
-                bound.condition(manager, prompt, negativePrompt, guidanceScale),
-                steps,
-                cancel);
+      try (NDManager manager = bound.manager().newSubManager();
+          StepBar bar = new StepBar(output.getFileName().toString())) {
+        SolveContext context =
+            new SolveContext(
+                manager,
+                bound.condition(
+                    manager, text.prompt(), text.negativePrompt(), text.guidanceScale()),
+                seed,
+                bar,
+                cancel,
+                null);
+        NDArray x = sampler.sample(bound, start(bound, context.noise(), manager), steps, context);
         PictureFiles.write(
             PictureFiles.quantized(new Picture(HostTensor.of(x), 8, null)), output, force);
       }
+      if (json) {
+        print(pipeline, (System.nanoTime() - begin) * 1e-9);
+      }
     }
     return 0;
+  }
+
+  private NDArray start(LatentDiffusionModel bound, NoiseSource random, NDManager manager) {
+    Shape shape = new Shape(1).addAll(bound.latentShape());
+    if (latents == null) {
+      return random.normal(manager, shape);
+    }
+    HostTensor start = SafetensorsFile.open(latents).read("latents");
+    if (!start.shape().equals(shape)) {
+      throw PriorArtException.badField("latents", "are " + start.shape() + ", not " + shape);
+    }
+    return start.to(manager);
+  }
+
+  private void print(DiffusionPipeline pipeline, double seconds) {
+    Map<String, Object> report = new LinkedHashMap<>();
+    report.put("output", output.toString());
+    report.put(
+        "model",
+        Map.of("name", pipeline.name(), "sha256", pipeline.hash(), "precision", model.precision()));
+    report.put("scheduler", scheduler);
+    report.put("steps", steps);
+    report.put("seed", seed);
+    report.put("latents", latents == null ? null : latents.toString());
+    report.put("prompt", text.prompt());
+    report.put("negative_prompt", text.negativePrompt());
+    report.put("guidance_scale", text.guidanceScale());
+    report.put("seconds", seconds);
+    System.out.println(Report.text(report));
   }
 }
