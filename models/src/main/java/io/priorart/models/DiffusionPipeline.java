@@ -132,7 +132,9 @@ public final class DiffusionPipeline implements AutoCloseable {
     }
   }
 
-  private static NoiseSchedule schedule(ConfigNode c) {
+  /** The noise levels of a {@code scheduler_config.json}; how it samples is the solver's affair. */
+  static NoiseSchedule schedule(ConfigNode c) {
+    c.requireUnset("trained_betas");
     return new VariancePreservingSchedule(
         BetaSchedule.of(c.text("beta_schedule", "linear")),
         c.integer("num_train_timesteps", 1000, 1, 1_000_000),

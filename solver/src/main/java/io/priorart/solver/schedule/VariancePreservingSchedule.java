@@ -88,10 +88,13 @@ public final class VariancePreservingSchedule implements NoiseSchedule {
       throw PriorArtException.badField(
           "rescale_betas_zero_snr", "needs at least two training timesteps");
     }
-    for (int t = 0; t < alphaBar.length; t++) {
+    int end = alphaBar.length - 1;
+    for (int t = 0; t < end; t++) {
       double root = (Math.sqrt(alphaBar[t]) - last) * first / (first - last);
-      alphaBar[t] = Math.max(ZERO_SNR, root * root);
+      alphaBar[t] = root * root;
     }
+    // DDPM's linear betas come below 2^-24 before the end
+    alphaBar[end] = Math.min(ZERO_SNR, alphaBar[end - 1] / 2);
   }
 
   @Override
