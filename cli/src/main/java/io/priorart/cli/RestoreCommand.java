@@ -12,6 +12,7 @@ import io.priorart.runtime.image.PictureFiles;
 import io.priorart.solver.PriorArtException;
 import io.priorart.solver.SolveEvent;
 import io.priorart.solver.SolveListener;
+import io.priorart.solver.method.SpectrumCheck;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -297,6 +298,7 @@ final class RestoreCommand implements Callable<Integer> {
               progress,
               cancel);
     }
+    warn(in, restoration.spectrum());
     long writing = System.nanoTime();
     List<Path> files = outputs(out);
     for (int k = 0; k < samples; k++) {
@@ -335,6 +337,21 @@ final class RestoreCommand implements Callable<Integer> {
           s.solveSeconds() + s.finishSeconds());
     }
     return json;
+  }
+
+  private static void warn(Path in, SpectrumCheck spectrum) {
+    String what =
+        switch (spectrum.judgement()) {
+          case TOO_SMOOTH ->
+              "smoother than the declared operator makes photographs: was the blur stronger?";
+          case TOO_DETAILED ->
+              "more detailed than the declared operator lets through: was the blur weaker?";
+          case PLAUSIBLE, UNKNOWN -> null;
+        };
+    if (what != null) {
+      System.err.printf(
+          Locale.ROOT, "%s is %s (spectral slope %.1f)%n", in, what, spectrum.slope());
+    }
   }
 
   /** A progress bar, previews where asked for. */

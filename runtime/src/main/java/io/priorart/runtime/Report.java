@@ -5,6 +5,7 @@ import com.fasterxml.jackson.databind.SerializationFeature;
 import io.priorart.runtime.image.PictureFiles;
 import io.priorart.solver.EvaluationCounts;
 import io.priorart.solver.HostTensor;
+import io.priorart.solver.method.SpectrumCheck;
 import io.priorart.solver.method.Verdict;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -64,6 +65,11 @@ public final class Report {
       operators.add(Map.of("name", o.name(), "parameters", parameters));
     }
     report.put("operators", operators);
+    SpectrumCheck spectrum = restoration.spectrum();
+    Map<String, Object> check = new LinkedHashMap<>();
+    check.put("judgement", spectrum.judgement().name().toLowerCase(Locale.ROOT));
+    check.put("slope", Double.isNaN(spectrum.slope()) ? null : spectrum.slope());
+    report.put("measurement_spectrum", check);
     List<Object> samples = new ArrayList<>();
     for (int i = 0; i < restoration.samples().size(); i++) {
       samples.add(sample(restoration.samples().get(i), outputs.get(i)));

@@ -25,6 +25,7 @@ import io.priorart.solver.SolveListener;
 import io.priorart.solver.SolverMethod;
 import io.priorart.solver.method.FinalDataStep;
 import io.priorart.solver.method.Solvers;
+import io.priorart.solver.method.SpectrumCheck;
 import io.priorart.solver.method.Verdict;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
@@ -100,9 +101,13 @@ public final class Restorer {
    * All samples of one measurement.
    *
    * @param solverParameters every parameter used
+   * @param spectrum whether the measurement looks like the declared operator's
    */
   public record Restoration(
-      List<Sample> samples, String solver, Map<String, Object> solverParameters) {
+      List<Sample> samples,
+      String solver,
+      Map<String, Object> solverParameters,
+      SpectrumCheck spectrum) {
     /** Mean of the samples. */
     public Picture mean() {
       return moments(false);
@@ -191,6 +196,10 @@ public final class Restorer {
       model = pipelines.get().bind((int) shape.get(1), (int) shape.get(2));
     }
     InverseSolver solver = method.create().apply(spec);
+    SpectrumCheck spectrum;
+    try (NDManager manager = ScriptModule.newManager()) {
+      spectrum = SpectrumCheck.of(problem, manager);
+    }
     List<Sample> samples = new ArrayList<>();
     for (int k = 0; k < request.samples(); k++) {
       long seed = request.seed() + k;
@@ -206,7 +215,8 @@ public final class Restorer {
               listener,
               cancelled));
     }
-    return new Restoration(samples, method.id(), ParameterSchema.of(method.spec()).values(spec));
+    return new Restoration(
+        samples, method.id(), ParameterSchema.of(method.spec()).values(spec), spectrum);
   }
 
   private static <P extends Record> P spec(SolverMethod<P> method, Request request) {
@@ -295,12 +305,7 @@ public final class Restorer {
       return new Sample(
           seed,
           written,
-          Verdict.of(
-              problem.noise().internalSigma() > 0,
-              ratioBefore,
-              ratioAfter,
-              move,
-              Double.POSITIVE_INFINITY),
+          Verdict.of(problem.noise().internalSigma() > 0, ratioBefore, ratioAfter, move),
           gamma,
           request.keepsKnownPixels() ? changedKnownPixels(written, original, problem) : -1,
           model == null ? before : model.counts().minus(before),

@@ -248,30 +248,29 @@ public final class QualityBench {
     Degrader.Degraded degraded =
         Degrader.degrade(truth, task.measured(), task.sigma(), key.seed(), 32);
     List<OperatorRequest> told = task.control() ? task.declared() : degraded.problem().operators();
-    Restorer.Sample sample =
+    Restorer.Restoration restoration =
         Restorer.restore(
-                degraded.measurement(),
-                new Restorer.Request(
-                    told,
-                    task.sigma(),
-                    solver,
-                    preset,
-                    parameters,
-                    null,
-                    true,
-                    "",
-                    "",
-                    1,
-                    key.seed(),
-                    1,
-                    truth.width(),
-                    truth.height()),
-                pipelines,
-                8,
-                SolveListener.NONE,
-                cancelled)
-            .samples()
-            .get(0);
+            degraded.measurement(),
+            new Restorer.Request(
+                told,
+                task.sigma(),
+                solver,
+                preset,
+                parameters,
+                null,
+                true,
+                "",
+                "",
+                1,
+                key.seed(),
+                1,
+                truth.width(),
+                truth.height()),
+            pipelines,
+            8,
+            SolveListener.NONE,
+            cancelled);
+    Restorer.Sample sample = restoration.samples().get(0);
     Comparison comparison = Comparison.of(truth, sample.picture(), null);
     return new QualityRun(
         key,
@@ -282,6 +281,7 @@ public final class QualityBench {
         sample.verdict().ratioAfter(),
         sample.verdict().judgement() == Verdict.Judgement.CONSISTENT,
         sample.verdict().move(),
+        restoration.spectrum(),
         sample.evaluations(),
         revision);
   }

@@ -7,8 +7,10 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.TreeMap;
 import java.util.TreeSet;
 import java.util.function.ToDoubleFunction;
+import java.util.stream.Collectors;
 
 /**
  * What a quality benchmark found, as JSON and as a page.
@@ -83,6 +85,7 @@ public record QualityReport(QualityBench.Plan plan, List<Entry> entries) {
       line.put("ratio_before_median", e.median(QualityRun::ratioBefore));
       line.put("ratio_after_median", e.median(QualityRun::ratioAfter));
       line.put("move_median", e.median(QualityRun::move));
+      line.put("spectrum", spectra(e));
       summary.add(line);
       for (QualityRun r : e.runs()) {
         Map<String, Object> run = new LinkedHashMap<>();
@@ -96,6 +99,7 @@ public record QualityReport(QualityBench.Plan plan, List<Entry> entries) {
         run.put("ratio_before", r.ratioBefore());
         run.put("ratio_after", r.ratioAfter());
         run.put("move", r.move());
+        run.put("spectrum_slope", Double.isNaN(r.spectrum().slope()) ? null : r.spectrum().slope());
         runs.add(run);
       }
     }
@@ -135,6 +139,9 @@ public record QualityReport(QualityBench.Plan plan, List<Entry> entries) {
               task.control()
                   ? " Declared: `%s`.".formatted(QualityTask.describe(task.declared()))
                   : ""));
+      if (!lines.isEmpty()) {
+        out.append("The measurements' spectra: ").append(spectra(lines.get(0))).append(".\n\n");
+      }
       out.append("| solver | setting | PSNR dB | SSIM | seconds | ratio before | ratio after |")
           .append(" network calls | judged consistent |\n")
           .append("| --- | --- | --- | --- | --- | --- | --- | --- | --- |\n");
@@ -156,6 +163,16 @@ public record QualityReport(QualityBench.Plan plan, List<Entry> entries) {
       }
     }
     return out.toString();
+  }
+
+  /** How many measurements the spectrum check judged how. */
+  private static Map<String, Long> spectra(Entry e) {
+    return e.runs().stream()
+        .collect(
+            Collectors.groupingBy(
+                r -> r.spectrum().judgement().name().toLowerCase(Locale.ROOT),
+                TreeMap::new,
+                Collectors.counting()));
   }
 
   private static String setting(Entry e) {

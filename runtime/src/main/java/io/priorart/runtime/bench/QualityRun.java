@@ -1,6 +1,7 @@
 package io.priorart.runtime.bench;
 
 import io.priorart.solver.EvaluationCounts;
+import io.priorart.solver.method.SpectrumCheck;
 import java.util.Map;
 
 /**
@@ -14,6 +15,7 @@ import java.util.Map;
  * @param ratioAfter of the picture as written
  * @param consistent whether the verdict says so
  * @param move of the final data step, RMS on the internal [-1,1] scale
+ * @param spectrum what the measurement looks like, before any solving
  * @param evaluations of the networks
  * @param revision of PriorArt that ran it
  */
@@ -26,6 +28,7 @@ public record QualityRun(
     double ratioAfter,
     boolean consistent,
     double move,
+    SpectrumCheck spectrum,
     EvaluationCounts evaluations,
     String revision) {
   /**

@@ -5,17 +5,16 @@ package io.priorart.solver.method;
  *
  * <p>A ratio is {@code RMS(y - A x) / sigma_eff} over the observed entries ({@link
  * FinalDataStep#ratio}): 1 for the true picture. The judgement is about the picture as written. The
- * ratio before the final data step and the size of that step are what tells a wrong operator or
- * noise level from a right one, because the step itself can bend almost any picture to fit.
+ * ratio before the final data step and the size of that step say how much of the fit is that
+ * step's, which can bend almost any picture to any measurement. A wrong operator is not told by any
+ * of them but by {@link SpectrumCheck}.
  *
  * @param judgement of {@code ratioAfter}
  * @param ratioBefore before the final data step
  * @param ratioAfter of the picture as written
  * @param move RMS distance the step moved the picture, internal [-1,1] scale
- * @param movedFar whether {@code move} exceeds what is usual: a warning of its own
  */
-public record Verdict(
-    Judgement judgement, double ratioBefore, double ratioAfter, double move, boolean movedFar) {
+public record Verdict(Judgement judgement, double ratioBefore, double ratioAfter, double move) {
   /** Ratios from here to {@link #HIGHEST} are consistent. */
   public static final double LOWEST = 0.7;
 
@@ -46,15 +45,12 @@ public record Verdict(
    * be overfitted: reproducing it exactly is what it asks for.
    *
    * @param noisy whether the problem declares noise
-   * @param usualMove largest move seen with right operators, internal scale; positive infinity when
-   *     not calibrated
    */
-  public static Verdict of(
-      boolean noisy, double ratioBefore, double ratioAfter, double move, double usualMove) {
+  public static Verdict of(boolean noisy, double ratioBefore, double ratioAfter, double move) {
     Judgement judgement = Judgement.of(ratioAfter);
     if (!noisy && judgement == Judgement.OVERFITTED) {
       judgement = Judgement.CONSISTENT;
     }
-    return new Verdict(judgement, ratioBefore, ratioAfter, move, move > usualMove);
+    return new Verdict(judgement, ratioBefore, ratioAfter, move);
   }
 }

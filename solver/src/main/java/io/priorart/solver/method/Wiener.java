@@ -99,19 +99,13 @@ public final class Wiener implements InverseSolver {
 
   /** {@code F = C^(1/2)}. */
   private static final class Root {
-    private final NDArray rows;
-    private final NDArray rowsBack;
-    private final NDArray columns;
-    private final NDArray columnsBack;
+    private final CosineTransform transform;
     private final NDArray amplitude;
 
     Root(NDManager manager, Shape image, Spec spec) {
       int height = Math.toIntExact(image.get(1));
       int width = Math.toIntExact(image.get(2));
-      rows = cosines(manager, height);
-      rowsBack = rows.transpose();
-      columnsBack = cosines(manager, width);
-      columns = columnsBack.transpose();
+      transform = new CosineTransform(manager, height, width);
       double low = 0.25 / Math.max(height, width);
       double[] power = new double[height * width];
       double sum = 0;
@@ -129,22 +123,7 @@ public final class Wiener implements InverseSolver {
     }
 
     NDArray apply(NDArray x) {
-      // matMul broadcasts the matrix over batch and channels; the result belongs to the first
-      // operand's manager.
-      NDArray spectrum = rows.matMul(x).matMul(columns).mul(amplitude);
-      return rowsBack.matMul(spectrum).matMul(columnsBack);
-    }
-
-    /** The orthonormal DCT-II: {@code [frequency, position]}. */
-    private static NDArray cosines(NDManager manager, int n) {
-      float[] values = new float[n * n];
-      for (int k = 0; k < n; k++) {
-        double norm = Math.sqrt((k == 0 ? 1.0 : 2.0) / n);
-        for (int i = 0; i < n; i++) {
-          values[k * n + i] = (float) (norm * Math.cos(Math.PI * (i + 0.5) * k / n));
-        }
-      }
-      return manager.create(values, new Shape(n, n));
+      return transform.inverse(transform.forward(x).mul(amplitude));
     }
   }
 }
