@@ -6,16 +6,24 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
+import com.networknt.schema.JsonSchema;
+import com.networknt.schema.JsonSchemaFactory;
+import com.networknt.schema.SpecVersion;
+import io.priorart.models.weights.SafetensorsFile;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.PrintStream;
+import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Set;
 import java.util.concurrent.TimeUnit;
+import java.util.function.BooleanSupplier;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -188,49 +196,148 @@ class CommandLineTest {
     assertEquals(0, run("restore", "--help").code());
   }
 
-  /** In a process of its own: SIGTERM while the networks run. */
   @Test
-  void sigtermLeavesNoPartialOutputAndNoCrash() throws Exception {
-    degrade("y.png", "--operator", "gaussian-blur:sigma=2", "--sigma", "0.01");
-    Process process =
-        new ProcessBuilder(
+  void benchGoesOnWhereItStopped() throws IOException {
+    Path pictures = Files.createDirectory(dir.resolve("pictures"));
+    assertEquals(
+        0,
+        run(
+                "degrade",
+                PICTURE,
+                "-o",
+                pictures.resolve("small.png").toString(),
+                "--operator",
+                "super-resolution:factor=4")
+            .code());
+    Files.delete(pictures.resolve("small.problem.json"));
+    String[] common = {
+      "bench",
+      "quality",
+      "--pictures",
+      pictures.toString(),
+      "--tuning",
+      pictures.toString(),
+      "--model",
+      MODEL,
+      "--task",
+      "inpainting-70",
+      "--task",
+      "identity@0.05",
+      "--solver",
+      "opencv-telea",
+      "--results",
+      file("runs.jsonl")
+    };
+    assertEquals(0, run(common).code());
+    // five radii on the tuning picture, one on the reported picture; identity does not suit it
+    List<String> first = Files.readAllLines(dir.resolve("runs.jsonl"));
+    assertEquals(6, first.size());
+    Result more = run(with(common, "--solver", "prox-diffusion", "--json"));
+    assertEquals(0, more.code(), more.err());
+    List<String> second = Files.readAllLines(dir.resolve("runs.jsonl"));
+    assertEquals(first, second.subList(0, 6), "kept, not run again");
+    assertEquals(8, second.size());
+    JsonSchema schema =
+        JsonSchemaFactory.getInstance(SpecVersion.VersionFlag.V202012)
+            .getSchema(Files.readString(HOME.resolve("docs/design/bench-quality.schema.json")));
+    JsonNode json = new ObjectMapper().readTree(more.out());
+    assertEquals(Set.of(), schema.validate(json));
+    assertEquals(3, json.path("summary").size());
+    assertEquals(0, run(with(common, "--markdown", file("page.md"))).code());
+    assertTrue(Files.readString(dir.resolve("page.md")).contains("opencv-telea"));
+    refused("exists", with(common, "--markdown", file("page.md")));
+    refused("inpainting-70", with(common, "--task", "inpainting-7"));
+    Files.writeString(dir.resolve("runs.jsonl"), "{}\n");
+    refused("runs.jsonl:1", common);
+  }
+
+  /** Starts the command in a process of its own; its output goes to the file {@code log}. */
+  private Process start(String... args) throws IOException {
+    List<String> command =
+        new ArrayList<>(
+            List.of(
                 Path.of(System.getProperty("java.home"), "bin", "java").toString(),
                 "-Dai.djl.offline=true",
                 "-Dai.djl.pytorch.num_threads=1",
                 "-cp",
                 System.getProperty("java.class.path"),
-                "io.priorart.cli.Main",
-                "restore",
-                file("y.png"),
-                "-o",
-                file("x.png"),
-                "--problem",
-                file("y.problem.json"),
-                "--model",
-                MODEL,
-                "--steps",
-                "1000",
-                "--preview-dir",
-                dir.toString())
-            .directory(dir.toFile())
-            .redirectErrorStream(true)
-            .redirectOutput(dir.resolve("log").toFile())
-            .start();
-    // a preview says that the solve is on its way
-    Path preview = dir.resolve("step0002.png");
-    for (int i = 0; i < 1200 && !Files.exists(preview) && process.isAlive(); i++) {
+                "io.priorart.cli.Main"));
+    command.addAll(List.of(args));
+    return new ProcessBuilder(command)
+        .directory(dir.toFile())
+        .redirectErrorStream(true)
+        .redirectOutput(dir.resolve("log").toFile())
+        .start();
+  }
+
+  /** SIGTERM once {@code running} says so: exit code 143, no crash report, no partial file. */
+  private void terminate(Process process, BooleanSupplier running) throws Exception {
+    for (int i = 0; i < 1200 && !running.getAsBoolean() && process.isAlive(); i++) {
       TimeUnit.MILLISECONDS.sleep(50);
     }
-    assertTrue(Files.exists(preview), Files.readString(dir.resolve("log")));
+    assertTrue(running.getAsBoolean(), Files.readString(dir.resolve("log")));
     process.destroy();
     assertTrue(process.waitFor(60, TimeUnit.SECONDS));
     assertEquals(143, process.exitValue(), Files.readString(dir.resolve("log")));
-    try (var files = Files.list(dir)) {
+    try (Stream<Path> files = Files.walk(dir)) {
       List<String> names = files.map(f -> f.getFileName().toString()).toList();
       assertFalse(
-          names.stream()
-              .anyMatch(n -> n.equals("x.png") || n.startsWith("hs_err") || n.endsWith(".part")),
+          names.stream().anyMatch(n -> n.startsWith("hs_err") || n.endsWith(".part")),
           names.toString());
     }
+  }
+
+  @Test
+  void sigtermLeavesNoPartialOutputAndNoCrash() throws Exception {
+    degrade("y.png", "--operator", "gaussian-blur:sigma=2", "--sigma", "0.01");
+    Process process =
+        start(
+            "restore",
+            file("y.png"),
+            "-o",
+            file("x.png"),
+            "--problem",
+            file("y.problem.json"),
+            "--model",
+            MODEL,
+            "--steps",
+            "1000",
+            "--preview-dir",
+            dir.toString());
+    terminate(process, () -> Files.exists(dir.resolve("y.step0002.png")));
+    assertFalse(Files.exists(dir.resolve("x.png")));
+  }
+
+  @Test
+  void sigtermInATrainingLeavesAReadableState() throws Exception {
+    String[] train = {
+      "train",
+      "autoencoder",
+      "--data",
+      HOME.resolve("testdata/pictures/tuning").toString(),
+      "-o",
+      file("prior"),
+      "--channels",
+      "8,16",
+      "--patch",
+      "16",
+      "--batch",
+      "2"
+    };
+    Process process = start(with(train, "--minutes", "30"));
+    terminate(
+        process,
+        () -> {
+          try {
+            return Files.readString(dir.resolve("log")).contains("step 100 ");
+          } catch (IOException e) {
+            throw new UncheckedIOException(e);
+          }
+        });
+    SafetensorsFile state = SafetensorsFile.open(dir.resolve("prior.state/vae.safetensors"));
+    assertFalse(state.shapes().isEmpty());
+    Result resumed = run(with(train, "--minutes", "0.02"));
+    assertEquals(0, resumed.code(), resumed.err());
+    assertTrue(Files.exists(dir.resolve("prior/vae/diffusion_pytorch_model.safetensors")));
   }
 }

@@ -1,6 +1,7 @@
 package io.priorart.runtime.bench;
 
 import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.databind.DeserializationFeature;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import io.priorart.models.DiffusionPipeline;
@@ -47,7 +48,8 @@ import java.util.zip.CRC32;
  * was interrupted, or is given more tasks or solvers, runs only what is missing there.
  */
 public final class QualityBench {
-  private static final ObjectMapper JSON = new ObjectMapper();
+  private static final ObjectMapper JSON =
+      new ObjectMapper().enable(DeserializationFeature.FAIL_ON_MISSING_CREATOR_PROPERTIES);
 
   /**
    * What to run.
