@@ -11,6 +11,7 @@ import io.priorart.solver.Linearization;
 import io.priorart.solver.NoiseSchedule;
 import io.priorart.solver.PriorArtException;
 import java.util.concurrent.atomic.AtomicLong;
+import java.util.function.Supplier;
 
 /** A {@link DiffusionPipeline} seen through pictures of one size. */
 final class BoundPipeline implements LatentDiffusionModel {
@@ -25,6 +26,7 @@ final class BoundPipeline implements LatentDiffusionModel {
   private final AtomicLong encodePullback = new AtomicLong();
   private final AtomicLong decode = new AtomicLong();
   private final AtomicLong decodePullback = new AtomicLong();
+  private final AtomicLong nanos = new AtomicLong();
 
   BoundPipeline(DiffusionPipeline pipeline, int height, int width) {
     if (height < 1 || width < 1) {
@@ -183,7 +185,17 @@ final class BoundPipeline implements LatentDiffusionModel {
         encode.get(),
         encodePullback.get(),
         decode.get(),
-        decodePullback.get());
+        decodePullback.get(),
+        nanos.get() * 1e-9);
+  }
+
+  private <T> T timed(Supplier<T> evaluation) {
+    long begin = System.nanoTime();
+    try {
+      return evaluation.get();
+    } finally {
+      nanos.addAndGet(System.nanoTime() - begin);
+    }
   }
 
   private static void requireShape(String what, NDArray x, Shape expected) {
@@ -195,7 +207,7 @@ final class BoundPipeline implements LatentDiffusionModel {
   }
 
   /** A call's arguments; owns all but the first and those added by {@link #with}. */
-  private static final class Arguments implements AutoCloseable {
+  private final class Arguments implements AutoCloseable {
     private final NDArray[] owned;
     private NDArray[] all;
 
@@ -214,13 +226,13 @@ final class BoundPipeline implements LatentDiffusionModel {
     }
 
     NDArray call(ScriptModule module, String method) {
-      return module.call(method, all)[0];
+      return timed(() -> module.call(method, all)[0]);
     }
 
     Linearization linearize(ScriptModule module, String method, AtomicLong pullbacks) {
       Linearization inner;
       try {
-        inner = module.linearize(method, 0, all);
+        inner = timed(() -> module.linearize(method, 0, all));
       } catch (RuntimeException e) {
         close();
         throw e;
@@ -234,7 +246,7 @@ final class BoundPipeline implements LatentDiffusionModel {
         @Override
         public NDArray pullback(NDArray cotangent) {
           pullbacks.incrementAndGet();
-          return inner.pullback(cotangent);
+          return timed(() -> inner.pullback(cotangent));
         }
 
         @Override

@@ -83,8 +83,12 @@ public final class Report {
     Map<String, Object> json = new LinkedHashMap<>();
     json.put("output", output.toString());
     json.put("seed", s.seed());
-    json.put("seconds", Map.of("solve", s.solveSeconds(), "finish", s.finishSeconds()));
     EvaluationCounts e = s.evaluations();
+    Map<String, Object> seconds = new LinkedHashMap<>();
+    seconds.put("solve", s.solveSeconds());
+    seconds.put("networks", e.seconds());
+    seconds.put("finish", s.finishSeconds());
+    json.put("seconds", seconds);
     Map<String, Object> counts = new LinkedHashMap<>();
     counts.put("denoise", e.denoise());
     counts.put("denoise_pullback", e.denoisePullback());

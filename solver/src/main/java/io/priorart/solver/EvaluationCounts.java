@@ -10,6 +10,7 @@ package io.priorart.solver;
  * @param encodePullback encoder backwards
  * @param decode decoder forwards
  * @param decodePullback decoder backwards
+ * @param seconds wall time inside these calls
  */
 public record EvaluationCounts(
     long denoise,
@@ -17,8 +18,14 @@ public record EvaluationCounts(
     long encode,
     long encodePullback,
     long decode,
-    long decodePullback) {
-  public static final EvaluationCounts ZERO = new EvaluationCounts(0, 0, 0, 0, 0, 0);
+    long decodePullback,
+    double seconds) {
+  public static final EvaluationCounts ZERO = new EvaluationCounts(0, 0, 0, 0, 0, 0, 0);
+
+  /** All calls together. */
+  public long total() {
+    return denoise + denoisePullback + encode + encodePullback + decode + decodePullback;
+  }
 
   public EvaluationCounts minus(EvaluationCounts o) {
     return new EvaluationCounts(
@@ -27,6 +34,7 @@ public record EvaluationCounts(
         encode - o.encode,
         encodePullback - o.encodePullback,
         decode - o.decode,
-        decodePullback - o.decodePullback);
+        decodePullback - o.decodePullback,
+        seconds - o.seconds);
   }
 }

@@ -1,6 +1,5 @@
 package io.priorart.runtime.bench;
 
-import io.priorart.solver.EvaluationCounts;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
@@ -36,14 +35,15 @@ public record QualityReport(QualityBench.Plan plan, List<Entry> entries) {
       return n % 2 == 1 ? sorted[n / 2] : (sorted[n / 2 - 1] + sorted[n / 2]) / 2;
     }
 
-    private double networkCalls() {
-      EvaluationCounts e = runs.get(0).evaluations();
-      return e.denoise()
-          + e.denoisePullback()
-          + e.encode()
-          + e.encodePullback()
-          + e.decode()
-          + e.decodePullback();
+    private String networks() {
+      double calls = mean(r -> r.evaluations().total());
+      return calls == 0
+          ? "-"
+          : String.format(
+              Locale.ROOT,
+              "%.0f, %.0f %% of the time",
+              calls,
+              100 * mean(r -> r.evaluations().seconds() / r.seconds()));
     }
   }
 
@@ -82,6 +82,7 @@ public record QualityReport(QualityBench.Plan plan, List<Entry> entries) {
       line.put("psnr_mean", e.mean(QualityRun::psnr));
       line.put("ssim_mean", e.mean(QualityRun::ssim));
       line.put("seconds_mean", e.mean(QualityRun::seconds));
+      line.put("network_seconds_mean", e.mean(r -> r.evaluations().seconds()));
       line.put("ratio_before_median", e.median(QualityRun::ratioBefore));
       line.put("ratio_after_median", e.median(QualityRun::ratioAfter));
       line.put("move_median", e.median(QualityRun::move));
@@ -149,7 +150,7 @@ public record QualityReport(QualityBench.Plan plan, List<Entry> entries) {
         out.append(
             String.format(
                 Locale.ROOT,
-                "| `%s` | %s | %.2f | %.4f | %.2f | %s | %s | %.0f | %d of %d |%n",
+                "| `%s` | %s | %.2f | %.4f | %.2f | %s | %s | %s | %d of %d |%n",
                 e.solver(),
                 setting(e),
                 e.mean(QualityRun::psnr),
@@ -157,7 +158,7 @@ public record QualityReport(QualityBench.Plan plan, List<Entry> entries) {
                 e.mean(QualityRun::seconds),
                 spread(e, QualityRun::ratioBefore),
                 spread(e, QualityRun::ratioAfter),
-                e.networkCalls(),
+                e.networks(),
                 e.runs().stream().filter(QualityRun::consistent).count(),
                 e.runs().size()));
       }

@@ -126,6 +126,7 @@ class GaussianLatentModel implements LatentDiffusionModel {
 
   @Override
   public EvaluationCounts counts() {
-    return new EvaluationCounts(counts[0], counts[1], counts[2], counts[3], counts[4], counts[5]);
+    return new EvaluationCounts(
+        counts[0], counts[1], counts[2], counts[3], counts[4], counts[5], 0);
   }
 }
