@@ -55,11 +55,11 @@ import java.util.Set;
  *
  * <p>Why {@code fast} draws all noise anew ({@code zeta = 1}) from {@code startSigma = 5}: on
  * random fields of a photograph's spectrum with their exact denoiser, 128x128 at sigma 0.01, it
- * comes within 1.2 dB (super-resolution x4, blur of 3 pixels) and 2.5 dB (70 % missing pixels) of
- * the best possible estimate in 20 steps, where {@code zeta = 0.3} stays 1 to 5 dB behind it; old
- * noise carries the errors of earlier, worse estimates along. {@code paper} has DiffPIR's 0.3:
- * closer to a sample of the posterior (spread 1.0 instead of 0.8 on the Gaussian oracle), further
- * from its mean.
+ * comes within 1.3 dB (super-resolution x4), 1.6 dB (blur of 3 pixels) and 2.7 dB (70 % missing
+ * pixels) of the best possible estimate in 20 steps, where {@code zeta = 0.3} stays 1 to 5 dB
+ * behind it; old noise carries the errors of earlier, worse estimates along. {@code paper} has
+ * DiffPIR's 0.3: closer to a sample of the posterior (spread 1.0 instead of 0.8 on the Gaussian
+ * oracle), further from its mean.
  *
  * <p>One step costs one denoiser, one decoder and one encoder evaluation (of a batch of two with
  * the drift correction); the encoder is skipped when the residual is already at the noise.

@@ -11,7 +11,11 @@ import io.priorart.solver.HostTensor;
 import io.priorart.solver.Noise;
 import io.priorart.solver.Problem;
 import io.priorart.solver.SolveContext;
+import java.util.Arrays;
+import java.util.SplittableRandom;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
 
 /**
  * {@link ProxDiffusion} on a prior with two equally likely modes at {@code +-(1, 0.5)} of spread
@@ -77,6 +81,20 @@ class GaussianMixtureTest {
    *     there
    */
   private static double[] solve(double y, double sigma) {
+    float[] x = chains(y, sigma);
+    int count = 0;
+    double sum = 0;
+    for (int i = 0; i < x.length; i += 2) {
+      if (x[i] + 0.5 * x[i + 1] > 0) {
+        count++;
+        sum += x[i + 1];
+      }
+    }
+    return new double[] {count / (double) CHAINS, sum / count};
+  }
+
+  /** Where the chains end, {@code [CHAINS, 2]}. */
+  private static float[] chains(double y, double sigma) {
     DenseOperator first =
         new DenseOperator(new Shape(1, 1, 2), new Shape(1), new double[][] {{1, 0}});
     Problem problem =
@@ -86,19 +104,77 @@ class GaussianMixtureTest {
             new Noise.Gaussian(sigma / 2),
             0);
     try (NDManager manager = NDManager.newBaseManager()) {
-      float[] x =
-          new ProxDiffusion(ProxDiffusion.METHOD.defaults())
-              .solve(problem, new Mixture(manager), SolveContext.of(manager, 3), CHAINS)
-              .toFloatArray();
-      int count = 0;
-      double sum = 0;
-      for (int i = 0; i < x.length; i += 2) {
-        if (x[i] + 0.5 * x[i + 1] > 0) {
-          count++;
-          sum += x[i + 1];
-        }
+      return new ProxDiffusion(ProxDiffusion.METHOD.defaults())
+          .solve(problem, new Mixture(manager), SolveContext.of(manager, 3), CHAINS)
+          .toFloatArray();
+    }
+  }
+
+  /** Sliced Wasserstein-1 distance over 32 directions of two samples of equal size. */
+  private static double slicedWasserstein(float[] a, float[] b) {
+    double sum = 0;
+    for (int d = 0; d < 32; d++) {
+      double angle = Math.PI * d / 32;
+      double[] p = projected(a, angle);
+      double[] q = projected(b, angle);
+      for (int i = 0; i < p.length; i++) {
+        sum += Math.abs(p[i] - q[i]) / p.length / 32;
       }
-      return new double[] {count / (double) CHAINS, sum / count};
+    }
+    return sum;
+  }
+
+  private static double[] projected(float[] x, double angle) {
+    double[] p = new double[x.length / 2];
+    for (int i = 0; i < p.length; i++) {
+      p[i] = Math.cos(angle) * x[2 * i] + Math.sin(angle) * x[2 * i + 1];
+    }
+    Arrays.sort(p);
+    return p;
+  }
+
+  /**
+   * Half the points around {@code (first, 0.5)}, half around its opposite; in both {@code
+   * firstSpread} and the prior's spread.
+   */
+  private static float[] exactSamples(double first, double firstSpread, double share) {
+    SplittableRandom random = new SplittableRandom(8);
+    float[] x = new float[2 * CHAINS];
+    for (int i = 0; i < CHAINS; i++) {
+      int sign = i < share * CHAINS ? 1 : -1;
+      x[2 * i] = (float) (sign * first + firstSpread * random.nextGaussian());
+      x[2 * i + 1] = (float) (sign * 0.5 + SPREAD * random.nextGaussian());
+    }
+    return x;
+  }
+
+  @Test
+  void chainsLieWhereThePosteriorLies() {
+    // each mode's first coordinate times the likelihood N(0, 0.5^2)
+    double precision = 1 / (SPREAD * SPREAD) + 1 / 0.25;
+    double first = 1 / (SPREAD * SPREAD) / precision;
+    double spread = Math.sqrt(1 / precision);
+    float[] exact = exactSamples(first, spread, 0.5);
+    double found = slicedWasserstein(chains(0, 0.5), exact);
+    double oneMode = slicedWasserstein(exactSamples(first, spread, 1), exact);
+    double middle = slicedWasserstein(new float[2 * CHAINS], exact);
+    assertTrue(found < 0.15 * Math.min(oneMode, middle), found + ", " + oneMode + ", " + middle);
+  }
+
+  @ParameterizedTest
+  @EnumSource(Sampler.class)
+  void samplersDrawBothModesOfThePrior(Sampler sampler) {
+    try (NDManager manager = NDManager.newBaseManager()) {
+      SolveContext context = SolveContext.of(manager, 4);
+      NDArray noise = context.noise().normal(manager, new Shape(CHAINS, 1, 1, 2));
+      float[] x = sampler.sample(new Mixture(manager), noise, 100, context).toFloatArray();
+      int count = 0;
+      for (int i = 0; i < x.length; i += 2) {
+        count += x[i] > 0 ? 1 : 0;
+      }
+      assertEquals(0.5, count / (double) CHAINS, 0.05 + 3 * 0.5 / Math.sqrt(CHAINS));
+      double distance = slicedWasserstein(x, exactSamples(1, SPREAD, 0.5));
+      assertTrue(distance < 0.12, "" + distance);
     }
   }
 
