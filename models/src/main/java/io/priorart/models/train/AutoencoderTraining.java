@@ -7,16 +7,12 @@ import io.priorart.models.engine.CompileOptions;
 import io.priorart.models.engine.Graph;
 import io.priorart.models.engine.Script;
 import io.priorart.models.engine.ScriptBuilder;
-import io.priorart.models.engine.ScriptModule;
-import io.priorart.models.engine.TensorSource;
 import io.priorart.models.engine.Value;
 import io.priorart.models.network.AutoencoderKL;
-import io.priorart.models.weights.PrefixedSource;
-import io.priorart.models.weights.SafetensorsFile;
 import io.priorart.solver.NoiseSource;
-import io.priorart.solver.TensorScope;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.Arrays;
 import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -83,7 +79,9 @@ public final class AutoencoderTraining {
 
   /**
    * Trains until {@code options.duration()} is over or a stop is asked for, then writes the
-   * averaged weights to {@code weights} (float16) and the state to {@code state}.
+   * averaged weights (float16) and their configuration to the folder {@code vae}, and the state to
+   * {@code state}. The latents are normalised ({@link LatentNormalization}), so the scaling factor
+   * is 1.
    */
   public static void run(
       AutoencoderKL.Config config,
@@ -110,32 +108,18 @@ public final class AutoencoderTraining {
                   });
       Path weights = vae.resolve("diffusion_pytorch_model.safetensors");
       trainer.export(weights, "", name -> true);
-      double deviation = latentDeviation(config, weights, sampler, manager);
-      listener.note("latent standard deviation " + deviation);
-      CheckpointWriter.writeJson(vae.resolve("config.json"), configJson(config, 1 / deviation));
+      LatentNormalization normalization =
+          LatentNormalization.measure(
+              config, weights, () -> sampler.batch(options.batch()), manager);
+      normalization.fold(weights);
+      listener.note(
+          "latent channels normalised, deviations were "
+              + Arrays.toString(normalization.deviation()));
+      CheckpointWriter.writeJson(vae.resolve("config.json"), configJson(config));
     }
   }
 
-  private static double latentDeviation(
-      AutoencoderKL.Config config, Path weights, PatchSampler sampler, NDManager manager) {
-    Script encoder = AutoencoderKL.compileEncoder(config, CompileOptions.AUTO);
-    TensorSource source =
-        new PrefixedSource(SafetensorsFile.open(weights), "encoder.", "quant_conv.");
-    try (ScriptModule module = ScriptModule.load(manager, encoder, source);
-        TensorScope scope = new TensorScope()) {
-      double squares = 0;
-      long count = 0;
-      for (int i = 0; i < 16; i++) {
-        for (float z : module.call("forward", sampler.batch(16).to(manager))[0].toFloatArray()) {
-          squares += (double) z * z;
-          count++;
-        }
-      }
-      return Math.sqrt(squares / count);
-    }
-  }
-
-  private static Map<String, Object> configJson(AutoencoderKL.Config config, double scalingFactor) {
+  private static Map<String, Object> configJson(AutoencoderKL.Config config) {
     int n = config.blockOutChannels().length;
     Map<String, Object> json = new LinkedHashMap<>();
     json.put("_class_name", "AutoencoderKL");
@@ -150,7 +134,7 @@ public final class AutoencoderTraining {
     json.put("norm_num_groups", config.normNumGroups());
     json.put("out_channels", config.outChannels());
     json.put("sample_size", 256);
-    json.put("scaling_factor", scalingFactor);
+    json.put("scaling_factor", 1.0);
     json.put("up_block_types", Collections.nCopies(n, "UpDecoderBlock2D"));
     json.put("use_post_quant_conv", config.postQuantConv());
     json.put("use_quant_conv", config.quantConv());
