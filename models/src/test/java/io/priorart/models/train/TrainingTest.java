@@ -1,13 +1,18 @@
 package io.priorart.models.train;
 
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import ai.djl.ndarray.NDArray;
+import ai.djl.ndarray.NDManager;
 import io.priorart.models.DiffusionPipeline;
 import io.priorart.models.engine.CompileOptions;
 import io.priorart.models.engine.Script;
+import io.priorart.models.engine.ScriptModule;
 import io.priorart.models.network.AutoencoderKL;
+import io.priorart.models.weights.PrefixedSource;
 import io.priorart.models.weights.SafetensorsFile;
 import io.priorart.solver.HostTensor;
 import io.priorart.solver.NoiseSource;
@@ -89,6 +94,44 @@ class TrainingTest {
             changed.read("m/encoder.conv_in.weight"),
             SafetensorsFile.open(again).read("m/encoder.conv_in.weight"));
       }
+    }
+  }
+
+  @Test
+  void normalisedLatentsReconstructTheSame() {
+    NoiseSource random = new NoiseSource(2);
+    Path weights = dir.resolve("weights.safetensors");
+    Script script = AutoencoderTraining.script(TINY, options(), CompileOptions.REFERENCE);
+    try (Trainer trainer = new Trainer(script, dir.resolve("none.safetensors"), random);
+        NDManager manager = ScriptModule.newManager()) {
+      trainer.export(weights, "", name -> true);
+      HostTensor crops = new PatchSampler(pictures(), 16, random).batch(8);
+      float[] before = reconstruct(weights, crops, manager);
+      LatentNormalization found = LatentNormalization.measure(TINY, weights, () -> crops, manager);
+      found.fold(weights);
+      assertArrayEquals(before, reconstruct(weights, crops, manager), 5e-3f);
+      LatentNormalization again = LatentNormalization.measure(TINY, weights, () -> crops, manager);
+      for (int c = 0; c < 4; c++) {
+        assertEquals(0, again.mean()[c], 0.02, "mean of channel " + c);
+        assertEquals(1, again.deviation()[c], 0.02, "deviation of channel " + c);
+      }
+    }
+  }
+
+  private static float[] reconstruct(Path weights, HostTensor crops, NDManager manager) {
+    SafetensorsFile file = SafetensorsFile.open(weights);
+    try (ScriptModule encoder =
+            ScriptModule.load(
+                manager,
+                AutoencoderKL.compileEncoder(TINY, CompileOptions.REFERENCE),
+                new PrefixedSource(file, "encoder.", "quant_conv."));
+        ScriptModule decoder =
+            ScriptModule.load(
+                manager,
+                AutoencoderKL.compileDecoder(TINY, CompileOptions.REFERENCE),
+                new PrefixedSource(file, "decoder.", "post_quant_conv."))) {
+      NDArray z = encoder.call("forward", crops.to(manager))[0];
+      return decoder.call("forward", z)[0].toFloatArray();
     }
   }
 
