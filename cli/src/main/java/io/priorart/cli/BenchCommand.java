@@ -21,7 +21,6 @@ import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
-import picocli.CommandLine.ParameterException;
 import picocli.CommandLine.Spec;
 
 /** {@code priorart bench}: figures about PriorArt itself. */
@@ -31,14 +30,7 @@ import picocli.CommandLine.Spec;
     mixinStandardHelpOptions = true,
     subcommands = BenchCommand.Quality.class,
     synopsisSubcommandLabel = "quality")
-final class BenchCommand implements Callable<Integer> {
-  @Spec private CommandSpec spec;
-
-  @Override
-  public Integer call() {
-    throw new ParameterException(spec.commandLine(), "name what to measure: quality");
-  }
-
+final class BenchCommand {
   @Command(
       name = "quality",
       description = {
@@ -92,7 +84,7 @@ final class BenchCommand implements Callable<Integer> {
         names = "--seed",
         defaultValue = "0",
         paramLabel = "N",
-        description = "Default: ${DEFAULT-VALUE}")
+        description = "Of everything that is drawn. Default: ${DEFAULT-VALUE}")
     private long seed;
 
     @Option(

@@ -23,22 +23,31 @@ import picocli.CommandLine.Option;
 final class CatalogueCommands {
   private CatalogueCommands() {}
 
+  private abstract static class Listing implements Callable<Integer> {
+    @Option(names = "--json", description = "Print JSON.")
+    private boolean json;
+
+    abstract List<Map<String, Object>> items();
+
+    @Override
+    public Integer call() {
+      print(json, items());
+      return 0;
+    }
+  }
+
   @Command(
       name = "solvers",
       description = "Lists the solvers with their parameters.",
       mixinStandardHelpOptions = true)
-  static final class SolverList implements Callable<Integer> {
-    @Option(names = "--json", description = "Print JSON.")
-    private boolean json;
-
+  static final class SolverList extends Listing {
     @Override
-    public Integer call() {
+    List<Map<String, Object>> items() {
       List<Map<String, Object>> all = new ArrayList<>();
       for (SolverMethod<?> method : Restorer.SOLVERS.list()) {
         all.add(describe(method));
       }
-      print(json, all);
-      return 0;
+      return all;
     }
 
     private static <P extends Record> Map<String, Object> describe(SolverMethod<P> m) {
@@ -62,18 +71,14 @@ final class CatalogueCommands {
       name = "operators",
       description = "Lists the operators with their parameters.",
       mixinStandardHelpOptions = true)
-  static final class OperatorList implements Callable<Integer> {
-    @Option(names = "--json", description = "Print JSON.")
-    private boolean json;
-
+  static final class OperatorList extends Listing {
     @Override
-    public Integer call() {
+    List<Map<String, Object>> items() {
       List<Map<String, Object>> all = new ArrayList<>();
       for (OperatorKind<?> kind : Operators.list()) {
         all.add(describe(kind));
       }
-      print(json, all);
-      return 0;
+      return all;
     }
 
     private static <P extends Record> Map<String, Object> describe(OperatorKind<P> kind) {
@@ -89,12 +94,9 @@ final class CatalogueCommands {
       name = "models",
       description = "Lists the checkpoints that come with PriorArt.",
       mixinStandardHelpOptions = true)
-  static final class Models implements Callable<Integer> {
-    @Option(names = "--json", description = "Print JSON.")
-    private boolean json;
-
+  static final class Models extends Listing {
     @Override
-    public Integer call() {
+    List<Map<String, Object>> items() {
       List<Map<String, Object>> all = new ArrayList<>();
       for (Path folder : Checkpoints.bundled()) {
         try (DiffusionPipeline pipeline = DiffusionPipeline.load(folder, CompileOptions.AUTO)) {
@@ -107,8 +109,7 @@ final class CatalogueCommands {
           all.add(out);
         }
       }
-      print(json, all);
-      return 0;
+      return all;
     }
   }
 

@@ -48,7 +48,7 @@ final class DegradeCommand implements Callable<Integer> {
       names = "--seed",
       defaultValue = "0",
       paramLabel = "N",
-      description = "Default: ${DEFAULT-VALUE}")
+      description = "Of everything that is drawn. Default: ${DEFAULT-VALUE}")
   private long seed;
 
   @Option(names = "--json", description = "Print what was written, and how much was clipped.")

@@ -2,12 +2,8 @@ package io.priorart.cli;
 
 import io.priorart.solver.ErrorKind;
 import io.priorart.solver.PriorArtException;
-import java.util.concurrent.Callable;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
-import picocli.CommandLine.Model.CommandSpec;
-import picocli.CommandLine.ParameterException;
-import picocli.CommandLine.Spec;
 
 /** The {@code priorart} command. Exit codes: 0 ok, 2 usage or bad input, 1 failure. */
 @Command(
@@ -27,19 +23,17 @@ import picocli.CommandLine.Spec;
       TrainCommand.class,
       BenchCommand.class
     })
-public final class Main implements Callable<Integer> {
-  @Spec private CommandSpec spec;
+public final class Main {
 
   private Main() {}
 
-  @Override
-  public Integer call() {
-    throw new ParameterException(spec.commandLine(), "name a command");
+  static CommandLine commandLine() {
+    return new CommandLine(new Main());
   }
 
   /** Runs a command line without leaving the JVM. */
   public static int run(String... args) {
-    return new CommandLine(new Main())
+    return commandLine()
         .setCaseInsensitiveEnumValuesAllowed(true)
         .setExecutionExceptionHandler((e, command, parsed) -> explain(e))
         .execute(args);

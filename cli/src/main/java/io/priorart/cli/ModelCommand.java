@@ -15,10 +15,7 @@ import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
-import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
-import picocli.CommandLine.ParameterException;
-import picocli.CommandLine.Spec;
 
 /** {@code priorart model}: looks into a checkpoint. */
 @Command(
@@ -27,14 +24,7 @@ import picocli.CommandLine.Spec;
     mixinStandardHelpOptions = true,
     subcommands = ModelCommand.Trace.class,
     synopsisSubcommandLabel = "trace")
-final class ModelCommand implements Callable<Integer> {
-  @Spec private CommandSpec spec;
-
-  @Override
-  public Integer call() {
-    throw new ParameterException(spec.commandLine(), "name what to do: trace");
-  }
-
+final class ModelCommand {
   @Command(
       name = "trace",
       description = {

@@ -79,7 +79,8 @@ final class RestoreCommand implements Callable<Integer> {
       names = "--preset",
       defaultValue = "fast",
       paramLabel = "paper|fast",
-      description = "Default: ${DEFAULT-VALUE}")
+      description =
+          "The solver's parameters as published, or fewer steps. Default: ${DEFAULT-VALUE}")
   private String preset;
 
   @Option(names = "--param", paramLabel = "k=v", description = "A parameter of the solver.")
@@ -103,7 +104,7 @@ final class RestoreCommand implements Callable<Integer> {
       names = "--seed",
       defaultValue = "0",
       paramLabel = "N",
-      description = "Default: ${DEFAULT-VALUE}")
+      description = "Of everything that is drawn. Default: ${DEFAULT-VALUE}")
   private long seed;
 
   @Option(

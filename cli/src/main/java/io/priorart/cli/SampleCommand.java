@@ -59,14 +59,14 @@ final class SampleCommand implements Callable<Integer> {
       names = "--steps",
       defaultValue = "50",
       paramLabel = "N",
-      description = "Default: ${DEFAULT-VALUE}")
+      description = "Denoiser evaluations. Default: ${DEFAULT-VALUE}")
   private int steps;
 
   @Option(
       names = "--seed",
       defaultValue = "0",
       paramLabel = "N",
-      description = "Default: ${DEFAULT-VALUE}")
+      description = "Of everything that is drawn. Default: ${DEFAULT-VALUE}")
   private long seed;
 
   @Option(

@@ -23,15 +23,7 @@ import picocli.CommandLine.Option;
     mixinStandardHelpOptions = true,
     subcommands = {TrainCommand.Autoencoder.class, TrainCommand.Diffusion.class},
     synopsisSubcommandLabel = "(autoencoder | diffusion)")
-final class TrainCommand implements Callable<Integer> {
-  @picocli.CommandLine.Spec private picocli.CommandLine.Model.CommandSpec spec;
-
-  @Override
-  public Integer call() {
-    throw new picocli.CommandLine.ParameterException(
-        spec.commandLine(), "name what to train: autoencoder or diffusion");
-  }
-
+final class TrainCommand {
   /** What every training takes. */
   static final class Common {
     @Option(
@@ -63,7 +55,10 @@ final class TrainCommand implements Callable<Integer> {
             "Length of this lap; the learning rate falls to zero at its end. Default: ${DEFAULT-VALUE}")
     private double minutes;
 
-    @Option(names = "--seed", defaultValue = "0", description = "Default: ${DEFAULT-VALUE}")
+    @Option(
+        names = "--seed",
+        defaultValue = "0",
+        description = "Of weights, crops and noise. Default: ${DEFAULT-VALUE}")
     private long seed;
 
     Path out() {
@@ -96,25 +91,49 @@ final class TrainCommand implements Callable<Integer> {
   static final class Autoencoder implements Callable<Integer> {
     @Mixin private Common common;
 
-    @Option(names = "--channels", split = ",", defaultValue = "32,64,128")
+    @Option(
+        names = "--channels",
+        split = ",",
+        defaultValue = "32,64,128",
+        description =
+            "Width of each level; each level after the first halves the size. Default: ${DEFAULT-VALUE}")
     private int[] channels;
 
-    @Option(names = "--latent-channels", defaultValue = "8")
+    @Option(
+        names = "--latent-channels",
+        defaultValue = "8",
+        description = "Channels of a latent. Default: ${DEFAULT-VALUE}")
     private int latentChannels;
 
-    @Option(names = "--patch", defaultValue = "64")
+    @Option(
+        names = "--patch",
+        defaultValue = "64",
+        description = "Side of the training crops in pixels. Default: ${DEFAULT-VALUE}")
     private int patch;
 
-    @Option(names = "--batch", defaultValue = "16")
+    @Option(
+        names = "--batch",
+        defaultValue = "16",
+        description = "Crops a step. Default: ${DEFAULT-VALUE}")
     private int batch;
 
-    @Option(names = "--learning-rate", defaultValue = "1e-3")
+    @Option(
+        names = "--learning-rate",
+        defaultValue = "1e-3",
+        description = "Peak rate. Default: ${DEFAULT-VALUE}")
     private double learningRate;
 
-    @Option(names = "--kl-weight", defaultValue = "1e-4")
+    @Option(
+        names = "--kl-weight",
+        defaultValue = "1e-4",
+        description = "Weight of the KL divergence a latent element. Default: ${DEFAULT-VALUE}")
     private double klWeight;
 
-    @Option(names = "--gradient-weight", defaultValue = "0.5")
+    @Option(
+        names = "--gradient-weight",
+        defaultValue = "0.5",
+        description =
+            "Weight of the difference of horizontal and vertical gradients. Default: ${DEFAULT-VALUE}")
     private double gradientWeight;
 
     @Override
@@ -163,7 +182,7 @@ final class TrainCommand implements Callable<Integer> {
     @Option(
         names = "--layers-per-block",
         defaultValue = "1",
-        description = "Default: ${DEFAULT-VALUE}")
+        description = "Residual blocks of a level. Default: ${DEFAULT-VALUE}")
     private int layersPerBlock;
 
     @Option(
@@ -172,10 +191,16 @@ final class TrainCommand implements Callable<Integer> {
         description = "Attention heads. Default: ${DEFAULT-VALUE}")
     private int heads;
 
-    @Option(names = "--text-width", defaultValue = "128", description = "Default: ${DEFAULT-VALUE}")
+    @Option(
+        names = "--text-width",
+        defaultValue = "128",
+        description = "Width of the text encoder. Default: ${DEFAULT-VALUE}")
     private int textWidth;
 
-    @Option(names = "--text-layers", defaultValue = "2", description = "Default: ${DEFAULT-VALUE}")
+    @Option(
+        names = "--text-layers",
+        defaultValue = "2",
+        description = "Layers of the text encoder. Default: ${DEFAULT-VALUE}")
     private int textLayers;
 
     @Option(
@@ -190,7 +215,10 @@ final class TrainCommand implements Callable<Integer> {
         description = "Side of the training crops in latent pixels. Default: ${DEFAULT-VALUE}")
     private int latentPatch;
 
-    @Option(names = "--batch", defaultValue = "16", description = "Default: ${DEFAULT-VALUE}")
+    @Option(
+        names = "--batch",
+        defaultValue = "16",
+        description = "Crops a step. Default: ${DEFAULT-VALUE}")
     private int batch;
 
     @Option(

@@ -26,6 +26,8 @@ import java.util.function.BooleanSupplier;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import picocli.CommandLine;
+import picocli.CommandLine.Model.OptionSpec;
 
 /** The commands as a user types them, with a tiny random checkpoint. */
 class CommandLineTest {
@@ -194,6 +196,19 @@ class CommandLineTest {
     assertEquals(6, operators.size());
     assertEquals(2, run("solver").code());
     assertEquals(0, run("restore", "--help").code());
+  }
+
+  @Test
+  void everyOptionIsExplained() {
+    explained(Main.commandLine());
+  }
+
+  private static void explained(CommandLine command) {
+    for (OptionSpec option : command.getCommandSpec().options()) {
+      String text = String.join(" ", option.description()).replaceFirst("^Default:.*", "");
+      assertFalse(text.isBlank(), command.getCommandName() + " " + option.longestName());
+    }
+    command.getSubcommands().values().forEach(CommandLineTest::explained);
   }
 
   @Test
