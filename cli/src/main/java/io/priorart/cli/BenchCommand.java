@@ -59,9 +59,9 @@ final class BenchCommand {
         names = "--task",
         paramLabel = "T",
         description = {
-          "inpainting-70, super-resolution-4, gaussian-blur-3 (these three when none is named),",
-          "wrong-blur-5-as-3 (a control: the solver is told the wrong operator),",
-          "or OPERATOR[+OPERATOR...]@SIGMA."
+          "inpainting-70, super-resolution-4, gaussian-blur-3, wrong-blur-5-as-3 (a control: the",
+          "first solver is told the wrong operator); these four when none is named.",
+          "Or OPERATOR[+OPERATOR...]@SIGMA."
         })
     private List<String> tasks = new ArrayList<>();
 

@@ -56,6 +56,7 @@ public final class QualityBench {
    *
    * @param pictures to report on
    * @param tuning pictures to choose the baselines' parameters on
+   * @param solvers a control runs the first of them alone
    * @param preset of the solvers that are no baselines
    * @param seed of measurement and solver; each picture adds a number of its own, from its name
    * @param precision name of the networks' arithmetic
@@ -124,7 +125,8 @@ public final class QualityBench {
     List<Sample> tuning = List.of();
     List<QualityReport.Entry> entries = new ArrayList<>();
     for (QualityTask task : plan.tasks()) {
-      for (SolverMethod<?> method : plan.solvers()) {
+      for (SolverMethod<?> method :
+          task.control() ? plan.solvers().subList(0, 1) : plan.solvers()) {
         try {
           Map<String, String> parameters = Map.of();
           boolean tuned = Baselines.contains(method.id());

@@ -32,14 +32,9 @@ public record QualityTask(
     KNOWN.put(name, new QualityTask(name, operators(measured), operators(declared), sigma));
   }
 
-  /** The names that {@link #parse} knows. */
-  public static List<String> names() {
-    return List.copyOf(KNOWN.keySet());
-  }
-
-  /** What runs when no task is named: all but the controls. */
+  /** What runs when no task is named: all that have a name. */
   public static List<QualityTask> defaults() {
-    return KNOWN.values().stream().filter(t -> !t.control()).toList();
+    return List.copyOf(KNOWN.values());
   }
 
   /** Whether the solver is told something else than what was done. */
