@@ -63,7 +63,7 @@ public final class Degrader {
             ? null
             : PictureFiles.resizedAlpha(picture.alpha(), (int) shape.get(2), (int) shape.get(3));
     return new Degraded(
-        new Picture(new HostTensor(shape, y), bitDepth, alpha),
+        picture.withPixels(new HostTensor(shape, y), bitDepth, alpha),
         new ProblemFile(described, sigma, seed, picture.width(), picture.height()));
   }
 

@@ -135,7 +135,11 @@ public final class Restorer {
         // a deviation of d on the internal scale is d/2 on [0,1], drawn at -1 + d
         out[i] = (float) (deviation ? -1 + Math.sqrt(variance) : mean);
       }
-      return first.withPixels(new HostTensor(first.pixels().shape(), out));
+      HostTensor pixels = new HostTensor(first.pixels().shape(), out);
+      // a deviation is no colour: no profile says how it looks
+      return deviation
+          ? new Picture(pixels, first.bitDepth(), first.alpha())
+          : first.withPixels(pixels);
     }
   }
 
@@ -331,7 +335,7 @@ public final class Restorer {
     int w = (int) x.shape().get(3);
     HostTensor alpha =
         original.alpha() == null ? null : PictureFiles.resizedAlpha(original.alpha(), h, w);
-    return PictureFiles.quantized(new Picture(pixels, outputDepth, alpha));
+    return PictureFiles.quantized(original.withPixels(pixels, outputDepth, alpha));
   }
 
   private static HostTensor seenBySolver(Picture written, Problem problem) {

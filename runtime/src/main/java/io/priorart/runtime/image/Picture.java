@@ -8,8 +8,9 @@ import io.priorart.solver.HostTensor;
  * @param pixels {@code [1, C, H, W]}, C 1 (grey) or 3 (RGB), in [-1,1]
  * @param bitDepth 8, 16, or 32 for float samples
  * @param alpha {@code [1, H, W]} in [0,1]; {@code null} for an opaque picture
+ * @param attachments profile and EXIF of the file it came from, opaque outside of this package
  */
-public record Picture(HostTensor pixels, int bitDepth, HostTensor alpha) {
+public record Picture(HostTensor pixels, int bitDepth, HostTensor alpha, Attachments attachments) {
   public Picture {
     if (pixels.shape().dimension() != 4 || pixels.shape().get(0) != 1) {
       throw new IllegalArgumentException("a picture is [1, C, H, W], not " + pixels.shape());
@@ -17,6 +18,11 @@ public record Picture(HostTensor pixels, int bitDepth, HostTensor alpha) {
     if (bitDepth != 8 && bitDepth != 16 && bitDepth != 32) {
       throw new IllegalArgumentException("bit depth " + bitDepth);
     }
+  }
+
+  /** A picture that comes from no file. */
+  public Picture(HostTensor pixels, int bitDepth, HostTensor alpha) {
+    this(pixels, bitDepth, alpha, Attachments.NONE);
   }
 
   public int channels() {
@@ -42,6 +48,11 @@ public record Picture(HostTensor pixels, int bitDepth, HostTensor alpha) {
   }
 
   public Picture withPixels(HostTensor other) {
-    return new Picture(other, bitDepth, alpha);
+    return withPixels(other, bitDepth, alpha);
+  }
+
+  /** Other samples, with the profile and EXIF of this picture. */
+  public Picture withPixels(HostTensor other, int otherDepth, HostTensor otherAlpha) {
+    return new Picture(other, otherDepth, otherAlpha, attachments);
   }
 }

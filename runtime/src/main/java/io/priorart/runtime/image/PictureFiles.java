@@ -3,25 +3,38 @@ package io.priorart.runtime.image;
 import ai.djl.ndarray.types.Shape;
 import com.drew.imaging.FileType;
 import com.drew.imaging.FileTypeDetector;
-import com.drew.imaging.ImageMetadataReader;
 import com.drew.imaging.ImageProcessingException;
+import com.drew.imaging.jpeg.JpegMetadataReader;
+import com.drew.imaging.tiff.TiffMetadataReader;
 import com.drew.metadata.Directory;
-import com.drew.metadata.Metadata;
 import com.drew.metadata.exif.ExifDirectoryBase;
 import com.drew.metadata.exif.ExifIFD0Directory;
 import com.drew.metadata.jpeg.JpegDirectory;
-import com.drew.metadata.png.PngDirectory;
+import com.drew.metadata.jpeg.JpegReader;
 import io.priorart.solver.ErrorKind;
 import io.priorart.solver.HostTensor;
 import io.priorart.solver.PriorArtException;
+import java.awt.Transparency;
+import java.awt.color.ColorSpace;
+import java.awt.image.BufferedImage;
+import java.awt.image.ColorModel;
+import java.awt.image.ComponentColorModel;
+import java.awt.image.DataBuffer;
+import java.awt.image.WritableRaster;
 import java.io.BufferedInputStream;
 import java.io.ByteArrayInputStream;
+import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.UncheckedIOException;
+import java.nio.ByteBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
+import java.util.List;
 import java.util.Locale;
+import javax.imageio.ImageIO;
+import javax.imageio.stream.ImageOutputStream;
+import javax.imageio.stream.MemoryCacheImageOutputStream;
 import org.opencv.core.Core;
 import org.opencv.core.CvException;
 import org.opencv.core.CvType;
@@ -36,15 +49,29 @@ import org.opencv.imgproc.Imgproc;
  * Reads and writes pictures: PNG and TIFF of 8 or 16 bits, float TIFF, JPEG. The only place where
  * samples become [-1,1] and back.
  *
- * <p>Grey stays grey, alpha is carried, EXIF orientation is applied. Colour profiles and other
- * metadata are not kept. The header is checked before pixels are allocated. Files appear whole or
- * not at all.
+ * <p>Grey stays grey, alpha is carried (grey with alpha becomes RGBA in a TIFF), EXIF orientation
+ * is applied. The header is checked before pixels are allocated. Files appear whole or not at all.
+ *
+ * <p>A picture keeps what its file says beside its samples, and a file written from it says the
+ * same:
+ *
+ * <ul>
+ *   <li>the ICC profile, from and to every format, if it is one for the pixels written (grey or
+ *       RGB);
+ *   <li>gAMA, cHRM, sRGB and cICP from PNG to PNG;
+ *   <li>EXIF from and to JPEG (up to 64 KiB) and PNG, with orientation 1 and the size written,
+ *       without its thumbnail; maker notes stay as they are.
+ * </ul>
+ *
+ * <p>Not kept: the EXIF and other tags of a TIFF, EXIF written to a TIFF, the profile of a BigTIFF,
+ * XMP, IPTC, comments, resolution outside of EXIF, and all that is damaged or longer than 4 MiB.
  */
 public final class PictureFiles {
   private static final long MAX_FILE_BYTES = 512L << 20;
   private static final int JPEG_QUALITY = 95;
   private static final int TIFF_UNCOMPRESSED = 1;
   private static final int PHOTOMETRIC_CMYK = 5;
+  private static final int PNG_GREY_ALPHA = 4;
 
   static {
     OpenCv.load();
@@ -87,47 +114,63 @@ public final class PictureFiles {
     }
     Mat upright = orient(mat, header.orientation);
     try {
-      return picture(file, upright);
+      return picture(file, upright, header);
     } finally {
       upright.release();
     }
   }
 
-  private record Header(int width, int height, int orientation) {}
+  /**
+   * @param grey decoded to RGBA although it is grey with alpha
+   */
+  private record Header(
+      int width, int height, int orientation, boolean grey, Attachments attachments) {}
 
   private static Header header(Path file, byte[] bytes) {
     try {
       FileType type =
           FileTypeDetector.detectFileType(new BufferedInputStream(new ByteArrayInputStream(bytes)));
-      Metadata metadata = ImageMetadataReader.readMetadata(new ByteArrayInputStream(bytes));
-      int orientation = 1;
-      for (ExifIFD0Directory exif : metadata.getDirectoriesOfType(ExifIFD0Directory.class)) {
-        orientation = value(exif, ExifDirectoryBase.TAG_ORIENTATION, orientation);
-      }
       switch (type) {
         case Png -> {
-          PngDirectory png = metadata.getFirstDirectoryOfType(PngDirectory.class);
           requireEnding(file, bytes, "IEND");
+          var chunks = Attachments.pngChunks(bytes);
+          ByteBuffer header = ByteBuffer.wrap(chunks.getOrDefault("IHDR", new byte[0]));
+          if (header.capacity() != 13) {
+            throw bad(file, "is damaged in its header");
+          }
+          Attachments attachments = Attachments.ofPng(chunks);
           return checked(
               file,
-              value(png, PngDirectory.TAG_IMAGE_WIDTH, 0),
-              value(png, PngDirectory.TAG_IMAGE_HEIGHT, 0),
-              orientation);
+              new Header(
+                  header.getInt(0),
+                  header.getInt(4),
+                  attachments.orientation(),
+                  header.get(9) == PNG_GREY_ALPHA,
+                  attachments));
         }
         case Jpeg -> {
-          JpegDirectory jpeg = metadata.getFirstDirectoryOfType(JpegDirectory.class);
+          JpegDirectory jpeg =
+              JpegMetadataReader.readMetadata(
+                      new ByteArrayInputStream(bytes), List.of(new JpegReader()))
+                  .getFirstDirectoryOfType(JpegDirectory.class);
           if (value(jpeg, JpegDirectory.TAG_NUMBER_OF_COMPONENTS, 3) == 4) {
             throw bad(file, "is a CMYK picture; convert it to RGB first");
           }
           requireEnding(file, bytes, "\u00ff\u00d9");
+          Attachments attachments = Attachments.ofJpeg(bytes);
           return checked(
               file,
-              value(jpeg, JpegDirectory.TAG_IMAGE_WIDTH, 0),
-              value(jpeg, JpegDirectory.TAG_IMAGE_HEIGHT, 0),
-              orientation);
+              new Header(
+                  value(jpeg, JpegDirectory.TAG_IMAGE_WIDTH, 0),
+                  value(jpeg, JpegDirectory.TAG_IMAGE_HEIGHT, 0),
+                  attachments.orientation(),
+                  false,
+                  attachments));
         }
         case Tiff -> {
-          ExifIFD0Directory tiff = metadata.getFirstDirectoryOfType(ExifIFD0Directory.class);
+          ExifIFD0Directory tiff =
+              TiffMetadataReader.readMetadata(new ByteArrayInputStream(bytes))
+                  .getFirstDirectoryOfType(ExifIFD0Directory.class);
           if (value(tiff, ExifDirectoryBase.TAG_PHOTOMETRIC_INTERPRETATION, 2)
               == PHOTOMETRIC_CMYK) {
             throw bad(file, "is a CMYK picture; convert it to RGB first");
@@ -135,9 +178,12 @@ public final class PictureFiles {
           // libtiff's reader applies the orientation by itself
           return checked(
               file,
-              value(tiff, ExifDirectoryBase.TAG_IMAGE_WIDTH, 0),
-              value(tiff, ExifDirectoryBase.TAG_IMAGE_HEIGHT, 0),
-              1);
+              new Header(
+                  value(tiff, ExifDirectoryBase.TAG_IMAGE_WIDTH, 0),
+                  value(tiff, ExifDirectoryBase.TAG_IMAGE_HEIGHT, 0),
+                  1,
+                  false,
+                  Attachments.ofTiff(bytes)));
         }
         default -> throw bad(file, "is not a PNG, JPEG or TIFF picture");
       }
@@ -153,11 +199,11 @@ public final class PictureFiles {
     return value == null ? otherwise : value;
   }
 
-  private static Header checked(Path file, int width, int height, int orientation) {
-    if (width < 1 || height < 1) {
-      throw bad(file, "declares a size of " + width + " x " + height);
+  private static Header checked(Path file, Header header) {
+    if (header.width < 1 || header.height < 1) {
+      throw bad(file, "declares a size of " + header.width + " x " + header.height);
     }
-    return new Header(width, height, orientation);
+    return header;
   }
 
   /** Decoders fill what a truncated file lacks with grey; its end marker tells. */
@@ -191,7 +237,7 @@ public final class PictureFiles {
     return out;
   }
 
-  private static Picture picture(Path file, Mat mat) {
+  private static Picture picture(Path file, Mat mat, Header header) {
     int depth =
         switch (mat.depth()) {
           case CvType.CV_8U -> 8;
@@ -209,7 +255,7 @@ public final class PictureFiles {
     float[] samples = new float[w * h * stored];
     floats.get(0, 0, samples);
     floats.release();
-    int colours = stored >= 3 ? 3 : 1;
+    int colours = stored >= 3 && !header.grey ? 3 : 1;
     boolean hasAlpha = stored == 2 || stored == 4;
     int plane = w * h;
     float[] pixels = new float[colours * plane];
@@ -229,7 +275,8 @@ public final class PictureFiles {
     return new Picture(
         new HostTensor(new Shape(1, colours, h, w), pixels),
         depth,
-        hasAlpha ? new HostTensor(new Shape(1, h, w), alpha) : null);
+        hasAlpha ? new HostTensor(new Shape(1, h, w), alpha) : null,
+        header.attachments);
   }
 
   /**
@@ -343,17 +390,63 @@ public final class PictureFiles {
     requireWritable(file, force);
     int depth = depthFor(file, picture.bitDepth());
     boolean withAlpha = picture.alpha() != null && !lossy(file);
+    int colours = picture.channels();
+    boolean png = extension(file).equals("png");
+    byte[] encoded =
+        png && withAlpha && colours == 1
+            ? greyAlphaPng(picture, depth)
+            : encoded(picture, file, depth, withAlpha);
+    Attachments attachments = picture.attachments();
+    if (png) {
+      encoded = attachments.intoPng(encoded, colours, picture.width(), picture.height());
+    } else if (lossy(file)) {
+      encoded = attachments.intoJpeg(encoded, colours, picture.width(), picture.height());
+    } else {
+      encoded = attachments.intoTiff(encoded, withAlpha ? 3 : colours);
+    }
+    writeBytes(file, encoded);
+  }
+
+  private static byte[] encoded(Picture picture, Path file, int depth, boolean withAlpha) {
     Mat mat = mat(picture, depth, withAlpha);
     MatOfByte encoded = new MatOfByte();
     try {
       if (!Imgcodecs.imencode("." + extension(file), mat, encoded, codecOptions(file))) {
         throw new PriorArtException(ErrorKind.INTERNAL, file + " could not be encoded");
       }
-      writeBytes(file, encoded.toArray());
+      return encoded.toArray();
     } finally {
       mat.release();
       encoded.release();
     }
+  }
+
+  /** By the JDK: OpenCV cannot write grey with alpha. */
+  private static byte[] greyAlphaPng(Picture picture, int depth) {
+    int w = picture.width();
+    int h = picture.height();
+    int levels = (1 << depth) - 1;
+    int[] samples = new int[2 * w * h];
+    for (int i = 0; i < w * h; i++) {
+      samples[2 * i] = (int) level(picture.pixels().values()[i], levels);
+      samples[2 * i + 1] = (int) level(2 * picture.alpha().values()[i] - 1, levels);
+    }
+    ColorModel model =
+        new ComponentColorModel(
+            ColorSpace.getInstance(ColorSpace.CS_GRAY),
+            true,
+            false,
+            Transparency.TRANSLUCENT,
+            depth == 8 ? DataBuffer.TYPE_BYTE : DataBuffer.TYPE_USHORT);
+    WritableRaster raster = model.createCompatibleWritableRaster(w, h);
+    raster.setPixels(0, 0, w, h, samples);
+    ByteArrayOutputStream out = new ByteArrayOutputStream();
+    try (ImageOutputStream stream = new MemoryCacheImageOutputStream(out)) {
+      ImageIO.write(new BufferedImage(model, raster, false, null), "png", stream);
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+    return out.toByteArray();
   }
 
   private static MatOfInt codecOptions(Path file) {
@@ -368,7 +461,7 @@ public final class PictureFiles {
   private static Mat mat(Picture picture, int depth, boolean withAlpha) {
     int colours = picture.channels();
     int plane = picture.width() * picture.height();
-    // OpenCV cannot write grey with alpha: such a picture becomes RGBA
+    // OpenCV cannot write grey with alpha: in a TIFF such a picture becomes RGBA
     int stored = withAlpha ? 4 : colours;
     float[] in = picture.pixels().values();
     int levels = depth == 32 ? 1 : (1 << depth) - 1;

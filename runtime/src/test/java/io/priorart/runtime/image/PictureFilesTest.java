@@ -46,9 +46,18 @@ class PictureFilesTest {
 
   @ParameterizedTest
   @CsvSource({
-    "a.png,8,3,false", "a.png,16,3,false", "a.png,8,1,false", "a.png,16,1,false", "a.png,8,3,true",
-    "a.png,16,3,true", "a.tif,8,3,false", "a.tif,16,1,false", "a.tif,32,3,false",
-        "a.tiff,32,1,false"
+    "a.png,8,3,false",
+    "a.png,16,3,false",
+    "a.png,8,1,false",
+    "a.png,16,1,false",
+    "a.png,8,3,true",
+    "a.png,16,3,true",
+    "a.png,8,1,true",
+    "a.png,16,1,true",
+    "a.tif,8,3,false",
+    "a.tif,16,1,false",
+    "a.tif,32,3,false",
+    "a.tiff,32,1,false"
   })
   void picturesSurviveAtTheirDepth(String name, int depth, int channels, boolean alpha) {
     Picture original = picture(channels, depth, alpha);
