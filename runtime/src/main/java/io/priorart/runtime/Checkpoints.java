@@ -14,7 +14,7 @@ public final class Checkpoints {
   /** The name of the default. */
   public static final String BUNDLED = "bundled";
 
-  private static final String BUNDLED_FOLDER = "latent-v0";
+  private static final String BUNDLED_FOLDER = "latent-v1";
 
   private Checkpoints() {}
 
