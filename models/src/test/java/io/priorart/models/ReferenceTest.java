@@ -35,9 +35,11 @@ class ReferenceTest {
     "sd-two-level, FLOAT32, false, 1e-4",
     "sd-two-level, FLOAT32, true, 1e-4",
     "sd-two-level, BFLOAT16, true, 2e-2",
+    "sd-two-level, FLOAT16, true, 2e-2",
     "sd-odd-channels, FLOAT32, false, 1e-4",
     "sd-odd-channels, FLOAT32, true, 1e-4",
-    "sd-odd-channels, BFLOAT16, true, 2e-2"
+    "sd-odd-channels, BFLOAT16, true, 2e-2",
+    "sd-odd-channels, FLOAT16, true, 2e-2"
   })
   void networksComputeWhatDiffusersComputes(
       String name, Precision precision, boolean channelsLast, double tolerance) {

@@ -82,6 +82,53 @@ class ScriptModuleTest {
     }
   }
 
+  /** The chain rule written out in double precision: {@code w^T * (u silu'(w * x))}. */
+  @Test
+  void pullbackIsTheGradientWorkedOutByHand() {
+    SafetensorsFile file = weights("conv.weight", 3, 2, 3, 3);
+    float[] w = file.read("conv.weight").values();
+    HostTensor x = new NoiseSource(1).normal(new Shape(1, 2, 5, 4));
+    HostTensor u = new NoiseSource(2).normal(new Shape(1, 3, 5, 4));
+    double[] expected = new double[2 * 5 * 4];
+    for (int o = 0; o < 3; o++) {
+      for (int i = 0; i < 5; i++) {
+        for (int j = 0; j < 4; j++) {
+          double[] p = new double[1];
+          taps(o, i, j, (weight, at) -> p[0] += (double) w[weight] * x.values()[at]);
+          double sigmoid = 1 / (1 + Math.exp(-p[0]));
+          double slope = sigmoid * (1 + p[0] * (1 - sigmoid)) * u.values()[(o * 5 + i) * 4 + j];
+          taps(o, i, j, (weight, at) -> expected[at] += slope * w[weight]);
+        }
+      }
+    }
+    try (ScriptModule module = ScriptModule.load(manager, script(CompileOptions.REFERENCE), file);
+        Linearization at = module.linearize("forward", 0, x.to(manager))) {
+      float[] found = at.pullback(u.to(manager)).toFloatArray();
+      for (int k = 0; k < expected.length; k++) {
+        assertEquals(expected[k], found[k], 1e-4, "entry " + k);
+      }
+    }
+  }
+
+  private interface Tap {
+    void at(int weight, int input);
+  }
+
+  /** Weight and input index of every tap of a padded 3x3 convolution inside a 2x5x4 input. */
+  private static void taps(int o, int i, int j, Tap tap) {
+    for (int c = 0; c < 2; c++) {
+      for (int a = 0; a < 3; a++) {
+        for (int b = 0; b < 3; b++) {
+          int row = i + a - 1;
+          int column = j + b - 1;
+          if (row >= 0 && row < 5 && column >= 0 && column < 4) {
+            tap.at(((o * 2 + c) * 3 + a) * 3 + b, (c * 5 + row) * 4 + column);
+          }
+        }
+      }
+    }
+  }
+
   private static double inner(NDArray a, NDArray b) {
     return a.mul(b).sum().getFloat();
   }
