@@ -2,8 +2,8 @@ package io.priorart.cli;
 
 import io.priorart.models.engine.GracefulExit;
 import io.priorart.runtime.Checkpoints;
+import io.priorart.runtime.Json;
 import io.priorart.runtime.Machine;
-import io.priorart.runtime.Report;
 import io.priorart.runtime.Restorer;
 import io.priorart.runtime.bench.QualityBench;
 import io.priorart.runtime.bench.QualityReport;
@@ -143,7 +143,7 @@ final class BenchCommand {
           PictureFiles.writeBytes(markdown, page(report).getBytes(StandardCharsets.UTF_8));
         }
         if (json) {
-          System.out.println(Report.text(report.json(Machine.describe())));
+          System.out.println(Json.text(report.json(Machine.describe())));
         } else if (markdown == null) {
           System.out.println(report.tables());
         }

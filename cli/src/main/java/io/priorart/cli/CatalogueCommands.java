@@ -3,7 +3,7 @@ package io.priorart.cli;
 import io.priorart.models.DiffusionPipeline;
 import io.priorart.models.engine.CompileOptions;
 import io.priorart.runtime.Checkpoints;
-import io.priorart.runtime.Report;
+import io.priorart.runtime.Json;
 import io.priorart.runtime.Restorer;
 import io.priorart.solver.OperatorKind;
 import io.priorart.solver.ParameterSchema;
@@ -133,7 +133,7 @@ final class CatalogueCommands {
 
   private static void print(boolean json, List<Map<String, Object>> all) {
     if (json) {
-      System.out.println(Report.text(all));
+      System.out.println(Json.text(all));
       return;
     }
     for (Map<String, Object> item : all) {

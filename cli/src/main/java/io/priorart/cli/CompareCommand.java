@@ -1,8 +1,8 @@
 package io.priorart.cli;
 
 import io.priorart.runtime.Comparison;
+import io.priorart.runtime.Json;
 import io.priorart.runtime.Limits;
-import io.priorart.runtime.Report;
 import io.priorart.runtime.image.Picture;
 import io.priorart.runtime.image.PictureFiles;
 import io.priorart.solver.HostTensor;
@@ -53,7 +53,7 @@ final class CompareCommand implements Callable<Integer> {
     if (json) {
       Map<String, Object> finite = new LinkedHashMap<>();
       values.forEach((k, v) -> finite.put(k, v.isInfinite() ? "Infinity" : v.isNaN() ? null : v));
-      System.out.println(Report.text(finite));
+      System.out.println(Json.text(finite));
     } else {
       values.forEach(
           (k, v) ->

@@ -1,11 +1,12 @@
 package io.priorart.cli;
 
 import io.priorart.runtime.Degrader;
+import io.priorart.runtime.Json;
 import io.priorart.runtime.Limits;
 import io.priorart.runtime.OperatorRequest;
-import io.priorart.runtime.Report;
 import io.priorart.runtime.image.Picture;
 import io.priorart.runtime.image.PictureFiles;
+import io.priorart.runtime.image.PictureFormat;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -60,10 +61,10 @@ final class DegradeCommand implements Callable<Integer> {
   @Override
   public Integer call() {
     PictureFiles.requireWritable(out, force);
-    int depth = PictureFiles.depthFor(out, 32);
+    int depth = PictureFormat.of(out).depth(32);
     Picture picture = PictureFiles.read(in, Limits.PIXELS);
     List<OperatorRequest> requests =
-        operators.requests().stream().map(r -> r.resolved(Path.of(""), Limits.PIXELS)).toList();
+        operators.requests().stream().map(r -> r.resolved(Limits.PIXELS)).toList();
     Degrader.Degraded degraded = Degrader.degrade(picture, requests, sigma, seed, depth);
     List<Path> files = Degrader.write(degraded, out, force);
     long clipped = depth == 32 ? 0 : PictureFiles.clipped(degraded.measurement());
@@ -73,7 +74,7 @@ final class DegradeCommand implements Callable<Integer> {
       report.put("files", files.stream().map(Path::toString).toList());
       report.put("clipped", clipped);
       report.put("samples", samples);
-      System.out.println(Report.text(report));
+      System.out.println(Json.text(report));
     } else {
       files.forEach(System.out::println);
     }

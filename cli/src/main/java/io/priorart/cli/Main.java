@@ -21,7 +21,8 @@ import picocli.CommandLine.Command;
       CatalogueCommands.OperatorList.class,
       ModelCommand.class,
       TrainCommand.class,
-      BenchCommand.class
+      BenchCommand.class,
+      ServeCommand.class
     })
 public final class Main {
 
@@ -33,10 +34,13 @@ public final class Main {
 
   /** Runs a command line without leaving the JVM. */
   public static int run(String... args) {
-    return commandLine()
+    return configured(commandLine()).execute(args);
+  }
+
+  static CommandLine configured(CommandLine command) {
+    return command
         .setCaseInsensitiveEnumValuesAllowed(true)
-        .setExecutionExceptionHandler((e, command, parsed) -> explain(e))
-        .execute(args);
+        .setExecutionExceptionHandler((e, failed, parsed) -> explain(e));
   }
 
   public static void main(String[] args) {

@@ -5,7 +5,7 @@ import io.priorart.models.engine.CompileOptions;
 import io.priorart.models.engine.Precision;
 import io.priorart.models.weights.SafetensorsFile;
 import io.priorart.models.weights.SafetensorsWriter;
-import io.priorart.runtime.Report;
+import io.priorart.runtime.Json;
 import io.priorart.solver.ErrorKind;
 import io.priorart.solver.HostTensor;
 import io.priorart.solver.PriorArtException;
@@ -99,7 +99,7 @@ final class ModelCommand {
       if (json) {
         Map<String, long[]> shapes = new LinkedHashMap<>();
         results.forEach((name, tensor) -> shapes.put(name, tensor.shape().getShape()));
-        System.out.println(Report.text(shapes));
+        System.out.println(Json.text(shapes));
       } else {
         results.forEach((name, tensor) -> System.out.println(name + " " + tensor.shape()));
       }

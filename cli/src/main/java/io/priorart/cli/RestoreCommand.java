@@ -1,18 +1,18 @@
 package io.priorart.cli;
 
-import io.priorart.models.DiffusionPipeline;
 import io.priorart.models.engine.GracefulExit;
-import io.priorart.runtime.Limits;
+import io.priorart.runtime.FileRestorer;
+import io.priorart.runtime.Json;
 import io.priorart.runtime.OperatorRequest;
 import io.priorart.runtime.ProblemFile;
 import io.priorart.runtime.Report;
+import io.priorart.runtime.RestoreListener;
 import io.priorart.runtime.Restorer;
 import io.priorart.runtime.image.Picture;
 import io.priorart.runtime.image.PictureFiles;
+import io.priorart.runtime.image.PictureFormat;
 import io.priorart.solver.PriorArtException;
 import io.priorart.solver.SolveEvent;
-import io.priorart.solver.SolveListener;
-import io.priorart.solver.method.SpectrumCheck;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -123,6 +123,15 @@ final class RestoreCommand implements Callable<Integer> {
       description = "Size to return; by default what the operators imply.")
   private String size;
 
+  @Option(
+      names = "--server",
+      paramLabel = "HOST:PORT",
+      description = {
+        "Let a running 'priorart serve' solve; --model is then one of its models.",
+        "Previews then come at most five times a second."
+      })
+  private String server;
+
   @Option(names = "--report", paramLabel = "R.json", description = "Write a report.")
   private Path report;
 
@@ -143,19 +152,19 @@ final class RestoreCommand implements Callable<Integer> {
     model.check();
     Restorer.Request request = request();
     Map<Path, Path> targets = targets(request);
-    List<Object> reports = new ArrayList<>();
+    List<Report> reports = new ArrayList<>();
     try (GracefulExit.Task cancel = GracefulExit.begin();
-        Sources open = model) {
+        RestoreDoor door = server == null ? new LocalDoor(model) : new RemoteDoor(server, model)) {
       for (Map.Entry<Path, Path> e : targets.entrySet()) {
-        reports.add(restore(e.getKey(), e.getValue(), request, cancel));
+        reports.add(restore(door, e.getKey(), e.getValue(), request, cancel));
       }
     }
     Object all = reports.size() == 1 ? reports.get(0) : reports;
     if (report != null) {
-      Report.write(all, report, force);
+      Json.write(all, report, force);
     }
     if (json) {
-      System.out.println(Report.text(all));
+      System.out.println(Json.text(all));
     }
     return 0;
   }
@@ -190,9 +199,9 @@ final class RestoreCommand implements Callable<Integer> {
         throw PriorArtException.badField("size", "must be positive, was " + size);
       }
     }
-    Path folder = base;
+    Path folder = base == null ? Path.of("") : base;
     return new Restorer.Request(
-        requests.stream().map(r -> r.resolved(folder, Limits.PIXELS)).toList(),
+        requests.stream().map(r -> r.relativeTo(folder)).toList(),
         noise,
         solver,
         preset,
@@ -217,7 +226,8 @@ final class RestoreCommand implements Callable<Integer> {
     Map<Path, Path> targets = new LinkedHashMap<>();
     for (Path in : inputs) {
       Path out = toFolder ? output.resolve(in.getFileName()) : output;
-      if (request.keepsKnownPixels() && PictureFiles.lossy(out) && !force) {
+      PictureFormat format = PictureFormat.of(out);
+      if (request.keepsKnownPixels() && format.lossy() && !force) {
         throw PriorArtException.badField(
             "output",
             out + " is lossy and would change known pixels; write .png or .tif, or --force");
@@ -228,7 +238,6 @@ final class RestoreCommand implements Callable<Integer> {
       for (Path file : outputs(out)) {
         PictureFiles.requireWritable(file, force);
       }
-      PictureFiles.depthFor(out, 8);
       targets.put(in, out);
     }
     if (report != null) {
@@ -275,91 +284,48 @@ final class RestoreCommand implements Callable<Integer> {
     return out.resolveSibling(name.substring(0, dot) + "." + part + name.substring(dot));
   }
 
-  private Map<String, Object> restore(
-      Path in, Path out, Restorer.Request request, GracefulExit.Task cancel) {
-    long begin = System.nanoTime();
-    Picture measurement = PictureFiles.read(in, Limits.PIXELS);
-    double readSeconds = (System.nanoTime() - begin) * 1e-9;
-    int depth = PictureFiles.depthFor(out, measurement.bitDepth());
-    double[] loadSeconds = new double[1];
-    Restorer.Restoration restoration;
+  private Report restore(
+      RestoreDoor door, Path in, Path out, Restorer.Request request, GracefulExit.Task cancel) {
+    FileRestorer.Job job =
+        new FileRestorer.Job(
+            in.toString(), PictureFiles.bytes(in), request, PictureFormat.of(out), 0, samples > 1);
+    FileRestorer.Restored restored;
     try (Progress progress = new Progress(in)) {
-      restoration =
-          Restorer.restore(
-              measurement,
-              request,
-              () -> {
-                long loading = System.nanoTime();
-                DiffusionPipeline pipeline = model.get();
-                text.warn(pipeline);
-                loadSeconds[0] = (System.nanoTime() - loading) * 1e-9;
-                return pipeline;
-              },
-              depth,
-              progress,
-              cancel);
+      restored = door.restore(job, progress, cancel);
     }
-    warn(in, restoration.spectrum());
-    long writing = System.nanoTime();
+    for (String warning : restored.warnings()) {
+      System.err.println(in + ": " + warning);
+    }
     List<Path> files = outputs(out);
-    for (int k = 0; k < samples; k++) {
-      PictureFiles.write(restoration.samples().get(k).picture(), files.get(k), force);
-    }
+    List<byte[]> contents = new ArrayList<>(restored.samples());
     if (samples > 1) {
-      PictureFiles.write(restoration.mean(), files.get(samples), force);
-      PictureFiles.write(restoration.standardDeviation(), files.get(samples + 1), force);
+      contents.add(restored.mean());
+      contents.add(restored.standardDeviation());
     }
-    DiffusionPipeline used = model.opened();
-    Map<String, Object> json =
-        Report.of(
-            request,
-            restoration,
-            used == null ? null : used.name(),
-            used == null ? null : used.hash(),
-            model.precision(),
-            in,
-            files);
-    long end = System.nanoTime();
-    Map<String, Object> phases = new LinkedHashMap<>();
-    phases.put("read", readSeconds);
-    phases.put("load_model", loadSeconds[0]);
-    phases.put("write", (end - writing) * 1e-9);
-    phases.put("total", (end - begin) * 1e-9);
-    json.put("seconds", phases);
-    for (int k = 0; k < samples; k++) {
-      Restorer.Sample s = restoration.samples().get(k);
+    for (int k = 0; k < contents.size(); k++) {
+      PictureFiles.requireWritable(files.get(k), force);
+      PictureFiles.writeBytes(files.get(k), contents.get(k));
+    }
+    Report result =
+        restored.report().withFiles(in.toString(), files.stream().map(Path::toString).toList());
+    for (Report.Sample s : result.samples()) {
       System.err.printf(
           Locale.ROOT,
           "%s  %s  ratio %.2f before, %.2f after the final step  %.1f s%n",
-          files.get(k),
-          s.verdict().judgement().name().toLowerCase(Locale.ROOT),
+          s.output(),
+          s.verdict().judgement(),
           s.verdict().ratioBefore(),
           s.verdict().ratioAfter(),
-          s.solveSeconds() + s.finishSeconds());
+          s.seconds().solve() + s.seconds().finish());
     }
-    return json;
-  }
-
-  private static void warn(Path in, SpectrumCheck spectrum) {
-    String what =
-        switch (spectrum.judgement()) {
-          case TOO_SMOOTH ->
-              "smoother than the declared operator makes photographs: was the blur stronger?";
-          case TOO_DETAILED ->
-              "more detailed than the declared operator lets through: was the blur weaker?";
-          case PLAUSIBLE, UNKNOWN -> null;
-        };
-    if (what != null) {
-      System.err.printf(
-          Locale.ROOT, "%s is %s (spectral slope %.1f)%n", in, what, spectrum.slope());
-    }
+    return result;
   }
 
   /** A progress bar, previews where asked for. */
-  private final class Progress implements SolveListener, AutoCloseable {
+  private final class Progress implements RestoreListener, AutoCloseable {
     private final StepBar bar;
     private final Path in;
-    private int sample = -1;
+    private int sample;
 
     Progress(Path in) {
       this.in = in;
@@ -369,14 +335,17 @@ final class RestoreCommand implements Callable<Integer> {
     @Override
     public void on(SolveEvent event) {
       bar.on(event);
-      if (event instanceof SolveEvent.Step s && s.step() == 1) {
-        sample++;
-      } else if (event instanceof SolveEvent.Preview p) {
+      if (event instanceof SolveEvent.Preview p) {
         PictureFiles.write(
             new Picture(p.image(), 8, null),
             previewDir.resolve(previewName(in, sample, p.step())),
             force);
       }
+    }
+
+    @Override
+    public void sampleStarted(int index) {
+      sample = index;
     }
 
     @Override

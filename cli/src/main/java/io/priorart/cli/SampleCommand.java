@@ -6,10 +6,11 @@ import ai.djl.ndarray.types.Shape;
 import io.priorart.models.DiffusionPipeline;
 import io.priorart.models.engine.GracefulExit;
 import io.priorart.models.weights.SafetensorsFile;
+import io.priorart.runtime.Json;
 import io.priorart.runtime.Limits;
-import io.priorart.runtime.Report;
 import io.priorart.runtime.image.Picture;
 import io.priorart.runtime.image.PictureFiles;
+import io.priorart.runtime.image.PictureFormat;
 import io.priorart.solver.HostTensor;
 import io.priorart.solver.LatentDiffusionModel;
 import io.priorart.solver.NoiseSource;
@@ -91,7 +92,7 @@ final class SampleCommand implements Callable<Integer> {
   public Integer call() {
     model.check();
     PictureFiles.requireWritable(output, force);
-    PictureFiles.depthFor(output, 8);
+    PictureFormat.of(output);
     Sampler sampler = Sampler.byId(scheduler);
     Limits.requirePixels("size", width, height);
     long begin = System.nanoTime();
@@ -148,6 +149,6 @@ final class SampleCommand implements Callable<Integer> {
     report.put("negative_prompt", text.negativePrompt());
     report.put("guidance_scale", text.guidanceScale());
     report.put("seconds", seconds);
-    System.out.println(Report.text(report));
+    System.out.println(Json.text(report));
   }
 }

@@ -51,9 +51,14 @@ final class Sources implements Supplier<DiffusionPipeline>, AutoCloseable {
     }
   }
 
-  /** The model if one was opened, else {@code null}. */
-  DiffusionPipeline opened() {
-    return pipeline;
+  /** As given: a bundled checkpoint's name or a folder. */
+  String name() {
+    return model;
+  }
+
+  /** As given. */
+  Precision choice() {
+    return precision;
   }
 
   String precision() {

@@ -5,6 +5,7 @@ import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.Shape;
 import io.priorart.models.engine.CompileOptions;
 import io.priorart.models.engine.Graph;
+import io.priorart.models.engine.Precision;
 import io.priorart.models.engine.Script;
 import io.priorart.models.engine.ScriptBuilder;
 import io.priorart.models.engine.ScriptModule;
@@ -57,6 +58,8 @@ public final class DiffusionPipeline implements AutoCloseable {
   private final ScriptModule decoder;
   private final ScriptModule textEncoder;
   private final int vocabularySize;
+  private final Precision precision;
+  private String hash;
 
   /**
    * Loads a checkpoint.
@@ -70,6 +73,7 @@ public final class DiffusionPipeline implements AutoCloseable {
 
   private DiffusionPipeline(Path directory, CompileOptions options) {
     this.directory = directory;
+    precision = options.precision();
     try {
       if (!Files.isDirectory(directory)) {
         throw new PriorArtException(
@@ -246,6 +250,11 @@ public final class DiffusionPipeline implements AutoCloseable {
     return directory.toAbsolutePath().normalize().getFileName().toString();
   }
 
+  /** Arithmetic of its networks. */
+  public Precision precision() {
+    return precision;
+  }
+
   public NoiseSchedule schedule() {
     return schedule;
   }
@@ -260,9 +269,16 @@ public final class DiffusionPipeline implements AutoCloseable {
 
   /**
    * SHA-256 over the names and contents of the checkpoint's weights and configurations, in name
-   * order.
+   * order; computed once.
    */
-  public String hash() {
+  public synchronized String hash() {
+    if (hash == null) {
+      hash = contentHash();
+    }
+    return hash;
+  }
+
+  private String contentHash() {
     try (Stream<Path> files = Files.walk(directory)) {
       MessageDigest digest = MessageDigest.getInstance("SHA-256");
       for (Path file :

@@ -4,11 +4,14 @@ import io.priorart.solver.PriorArtException;
 
 /** What one process accepts. */
 public final class Limits {
-  /**
-   * {@code limits.pixels}: pixels of a picture to read or to return; system property {@code
-   * priorart.limits.pixels}.
-   */
-  public static final long PIXELS = Long.getLong("priorart.limits.pixels", 1L << 20);
+  /** Pixels of a picture to read or to return; system property {@code priorart.limits.pixels}. */
+  public static final long PIXELS = Long.getLong("priorart.limits.pixels", 1L << 22);
+
+  /** Samples of a request at most. */
+  public static final int SAMPLES = Integer.getInteger("priorart.limits.samples", 1000);
+
+  /** Operators of a request at most. */
+  public static final int OPERATORS = 16;
 
   private Limits() {}
 

@@ -9,7 +9,7 @@ import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
 /** Keeps a solve from driving the machine out of memory. */
-final class MemoryBudget {
+public final class MemoryBudget {
   /**
    * Working memory a pixel, rounded up: at 256x256 with the bundled checkpoint the whole process
    * peaked at 438 MB (prox-diffusion) and 784 MB (resample); 245 MB with a solver that runs no
@@ -35,8 +35,13 @@ final class MemoryBudget {
     }
   }
 
+  /** Resident memory of this process in bytes; 0 where the system does not tell. */
+  public static long residentBytes() {
+    return kilobytes("/proc/self/status", "VmRSS") << 10;
+  }
+
   /** Peak resident memory of this process in bytes; 0 where the system does not tell. */
-  static long peakResidentBytes() {
+  public static long peakResidentBytes() {
     return kilobytes("/proc/self/status", "VmHWM") << 10;
   }
 

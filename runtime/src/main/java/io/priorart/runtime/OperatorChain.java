@@ -18,10 +18,22 @@ import java.util.Map;
  * @param drawn what was drawn for each, by parameter name
  */
 record OperatorChain(ForwardOperator operator, List<Map<String, HostTensor>> drawn) {
-  static OperatorChain build(List<OperatorRequest> requests, Shape imageShape, NoiseSource random) {
+  /** Refuses unknown operators and parameters, and values out of range. */
+  static void check(List<OperatorRequest> requests) {
     if (requests.isEmpty()) {
       throw PriorArtException.badField("operators", "name at least one, for instance inpainting");
     }
+    if (requests.size() > Limits.OPERATORS) {
+      throw PriorArtException.badField(
+          "operators", "must be at most " + Limits.OPERATORS + ", were " + requests.size());
+    }
+    for (int i = 0; i < requests.size(); i++) {
+      requests.get(i).check(path(i));
+    }
+  }
+
+  static OperatorChain build(List<OperatorRequest> requests, Shape imageShape, NoiseSource random) {
+    check(requests);
     List<ForwardOperator> operators = new ArrayList<>();
     List<Map<String, HostTensor>> drawn = new ArrayList<>();
     Shape shape = imageShape;

@@ -11,6 +11,9 @@ import io.priorart.solver.operator.Operators;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import java.util.Set;
+import java.util.TreeSet;
+import java.util.function.Supplier;
 
 /**
  * An operator as a user names it.
@@ -59,29 +62,61 @@ public record OperatorRequest(String name, Map<String, Object> parameters) {
     return new OperatorRequest(name, more);
   }
 
-  /**
-   * Reads the files that tensor parameters name, relative to {@code base}; refuses an unknown
-   * operator.
-   */
-  public OperatorRequest resolved(Path base, long maxPixels) {
-    return resolve(Operators.byId(name), base, maxPixels);
+  /** Names of those given parameters that are files still to be read. */
+  public Set<String> files() {
+    return files(Operators.byId(name));
   }
 
-  private <P extends Record> OperatorRequest resolve(
-      OperatorKind<P> kind, Path base, long maxPixels) {
-    OperatorRequest result = this;
+  private <P extends Record> Set<String> files(OperatorKind<P> kind) {
+    Set<String> files = new TreeSet<>();
     for (ParameterSchema.Entry entry : ParameterSchema.of(kind.spec()).entries(kind.defaults())) {
-      Object value = parameters.get(entry.name());
-      if (entry.type() == ParameterSchema.Type.TENSOR && value instanceof String file) {
-        Path path = base.resolve(file);
-        HostTensor tensor =
-            entry.name().equals("mask")
-                ? PictureFiles.readMask(path, maxPixels)
-                : PictureFiles.readKernel(path, maxPixels);
-        result = result.with(entry.name(), tensor);
+      if (entry.type() == ParameterSchema.Type.TENSOR
+          && parameters.get(entry.name()) instanceof String) {
+        files.add(entry.name());
       }
     }
+    return files;
+  }
+
+  /** With file names continued from a folder. */
+  public OperatorRequest relativeTo(Path folder) {
+    OperatorRequest result = this;
+    for (String file : files()) {
+      result = result.with(file, folder.resolve(parameters.get(file).toString()).toString());
+    }
     return result;
+  }
+
+  /**
+   * With its files read.
+   *
+   * @throws PriorArtException NOT_FOUND or INVALID_ARGUMENT naming the file; also for an unknown
+   *     operator
+   */
+  public OperatorRequest resolved(long maxPixels) {
+    OperatorRequest result = this;
+    for (String parameter : files()) {
+      String file = parameters.get(parameter).toString();
+      byte[] bytes = PictureFiles.bytes(Path.of(file));
+      result = result.with(parameter, tensor(parameter, file, bytes, maxPixels));
+    }
+    return result;
+  }
+
+  /**
+   * A tensor parameter's value from a file's bytes.
+   *
+   * @param file what messages call it
+   */
+  public static HostTensor tensor(String parameter, String file, byte[] bytes, long maxPixels) {
+    return parameter.equals("mask")
+        ? PictureFiles.mask(PictureFiles.decode(file, bytes, maxPixels))
+        : PictureFiles.decodeKernel(file, bytes, maxPixels);
+  }
+
+  /** Refuses an unknown operator or parameter and values out of range. */
+  void check(String path) {
+    bind(Operators.byId(name), path);
   }
 
   /** Builds the operator for images of one shape. */
@@ -91,8 +126,8 @@ public record OperatorRequest(String name, Map<String, Object> parameters) {
 
   private <P extends Record> OperatorKind.Drawn build(
       OperatorKind<P> kind, String path, Shape imageShape, NoiseSource random) {
-    P spec = ParameterSchema.of(kind.spec()).bind(path, parameters, kind.defaults());
-    return kind.factory().create(spec, imageShape, random);
+    P spec = bind(kind, path);
+    return located(kind, path, () -> kind.factory().create(spec, imageShape, random));
   }
 
   /** Shape of the image that a measurement was taken of. */
@@ -102,7 +137,25 @@ public record OperatorRequest(String name, Map<String, Object> parameters) {
 
   private <P extends Record> Shape imageShape(
       OperatorKind<P> kind, String path, Shape measurementShape) {
-    P spec = ParameterSchema.of(kind.spec()).bind(path, parameters, kind.defaults());
-    return kind.factory().imageShape(spec, measurementShape);
+    P spec = bind(kind, path);
+    return located(kind, path, () -> kind.factory().imageShape(spec, measurementShape));
+  }
+
+  private <P extends Record> P bind(OperatorKind<P> kind, String path) {
+    return ParameterSchema.of(kind.spec()).bind(path, parameters, kind.defaults());
+  }
+
+  /** What an operator finds wrong with one of its parameters, under the operator's path. */
+  private static <P extends Record, T> T located(
+      OperatorKind<P> kind, String path, Supplier<T> work) {
+    try {
+      return work.get();
+    } catch (PriorArtException e) {
+      String field = e.details().get("field");
+      boolean own =
+          ParameterSchema.of(kind.spec()).entries(kind.defaults()).stream()
+              .anyMatch(entry -> entry.name().equals(field));
+      throw own ? e.within(path) : e;
+    }
   }
 }

@@ -1,129 +1,192 @@
 package io.priorart.runtime;
 
-import com.fasterxml.jackson.databind.ObjectMapper;
-import com.fasterxml.jackson.databind.SerializationFeature;
-import io.priorart.runtime.image.PictureFiles;
+import com.fasterxml.jackson.annotation.JsonInclude;
+import io.priorart.models.DiffusionPipeline;
 import io.priorart.solver.EvaluationCounts;
 import io.priorart.solver.HostTensor;
 import io.priorart.solver.method.SpectrumCheck;
-import io.priorart.solver.method.Verdict;
-import java.io.IOException;
-import java.io.UncheckedIOException;
-import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 
-/** The JSON report of a restoration; the keys are part of the product. */
-public final class Report {
-  private static final ObjectMapper JSON =
-      new ObjectMapper().enable(SerializationFeature.INDENT_OUTPUT);
+/**
+ * What was done and how far the result may be trusted. Its JSON keys (see {@link Json}) are part of
+ * the product; {@code priorart.v1.Report} is the same message.
+ *
+ * @param input file restored; {@code null} when it came in a request
+ * @param model {@code null} when no model ran
+ * @param sigma noise of the measurement on the [0,1] pixel scale
+ * @param finish projection or none
+ * @param peakResidentBytes of the process so far; 0 where the system does not tell
+ */
+public record Report(
+    String input,
+    Model model,
+    Solver solver,
+    Conditioning conditioning,
+    double sigma,
+    String finish,
+    List<Operator> operators,
+    Spectrum measurementSpectrum,
+    List<Sample> samples,
+    long peakResidentBytes,
+    Seconds seconds) {
+  /** The checkpoint that ran. */
+  public record Model(String name, String sha256, String precision) {}
 
-  private Report() {}
+  /** The solver with every parameter used. */
+  public record Solver(String name, String preset, Map<String, Object> parameters) {
+    public Solver {
+      parameters = plain(parameters);
+    }
+  }
+
+  /** What the model was told. */
+  public record Conditioning(String prompt, String negativePrompt, double guidanceScale) {}
+
+  /** A forward operator; of masks and kernels the shape. */
+  public record Operator(String name, Map<String, Object> parameters) {
+    public Operator {
+      parameters = plain(parameters);
+    }
+  }
 
   /**
-   * @param modelHash SHA-256 of the checkpoint; {@code null} when no model ran
-   * @param outputs one file per sample
+   * Whether the measurement looks like the declared operator's.
+   *
+   * @param slope {@code null} when unknown
    */
-  public static Map<String, Object> of(
+  public record Spectrum(String judgement, Double slope) {}
+
+  /**
+   * One restored picture.
+   *
+   * @param output file written; {@code null} when it travels in an answer
+   * @param changedKnownPixels {@code null} where none are promised to stay
+   */
+  public record Sample(
+      String output,
+      long seed,
+      Time seconds,
+      Evaluations evaluations,
+      Judgement verdict,
+      @JsonInclude(JsonInclude.Include.NON_NULL) Long changedKnownPixels) {
+    Sample at(String file) {
+      return new Sample(file, seed, seconds, evaluations, verdict, changedKnownPixels);
+    }
+  }
+
+  /** Wall time of a sample in seconds: all of the solve, inside of networks, final data step. */
+  public record Time(double solve, double networks, double finish) {}
+
+  /** Network evaluations of a sample; see {@link EvaluationCounts}. */
+  public record Evaluations(
+      long denoise,
+      long denoisePullback,
+      long encode,
+      long encodePullback,
+      long decode,
+      long decodePullback) {}
+
+  /** The verdict on a sample; see {@link io.priorart.solver.method.Verdict}. */
+  public record Judgement(
+      String judgement, double ratioBefore, double ratioAfter, double move, double gamma) {}
+
+  /** Wall time of the whole restoration in seconds. */
+  public record Seconds(double read, double loadModel, double write, double total) {}
+
+  /**
+   * @param model {@code null} when none ran
+   */
+  static Report of(
       Restorer.Request request,
       Restorer.Restoration restoration,
-      String modelName,
-      String modelHash,
-      String precision,
-      Path input,
-      List<Path> outputs) {
-    Map<String, Object> report = new LinkedHashMap<>();
-    report.put("input", input.toString());
-    Map<String, Object> model = new LinkedHashMap<>();
-    model.put("name", modelName);
-    model.put("sha256", modelHash);
-    model.put("precision", precision);
-    report.put("model", modelHash == null ? null : model);
-    report.put(
-        "solver",
-        Map.of(
-            "name", restoration.solver(),
-            "preset", request.preset(),
-            "parameters", restoration.solverParameters()));
-    report.put(
-        "conditioning",
-        Map.of(
-            "prompt", request.prompt(),
-            "negative_prompt", request.negativePrompt(),
-            "guidance_scale", request.guidanceScale()));
-    report.put("sigma", request.sigma() == null ? 0.0 : request.sigma());
-    report.put("finish", request.finish() ? "projection" : "none");
-    List<Object> operators = new ArrayList<>();
-    for (OperatorRequest o : request.operators()) {
-      Map<String, Object> parameters = new LinkedHashMap<>();
-      o.parameters()
-          .forEach(
-              (k, v) -> parameters.put(k, v instanceof HostTensor t ? "tensor " + t.shape() : v));
-      operators.add(Map.of("name", o.name(), "parameters", parameters));
-    }
-    report.put("operators", operators);
+      DiffusionPipeline model,
+      Seconds seconds) {
     SpectrumCheck spectrum = restoration.spectrum();
-    Map<String, Object> check = new LinkedHashMap<>();
-    check.put("judgement", spectrum.judgement().name().toLowerCase(Locale.ROOT));
-    check.put("slope", Double.isNaN(spectrum.slope()) ? null : spectrum.slope());
-    report.put("measurement_spectrum", check);
-    List<Object> samples = new ArrayList<>();
-    for (int i = 0; i < restoration.samples().size(); i++) {
-      samples.add(sample(restoration.samples().get(i), outputs.get(i)));
-    }
-    report.put("samples", samples);
-    report.put("peak_resident_bytes", MemoryBudget.peakResidentBytes());
-    return report;
+    return new Report(
+        null,
+        model == null ? null : new Model(model.name(), model.hash(), lower(model.precision())),
+        new Solver(restoration.solver(), request.preset(), restoration.solverParameters()),
+        new Conditioning(request.prompt(), request.negativePrompt(), request.guidanceScale()),
+        request.sigma() == null ? 0 : request.sigma(),
+        request.finish() ? "projection" : "none",
+        request.operators().stream().map(Report::operator).toList(),
+        new Spectrum(
+            lower(spectrum.judgement()), Double.isNaN(spectrum.slope()) ? null : spectrum.slope()),
+        restoration.samples().stream().map(Report::sample).toList(),
+        MemoryBudget.peakResidentBytes(),
+        seconds);
   }
 
-  private static Map<String, Object> sample(Restorer.Sample s, Path output) {
-    Map<String, Object> json = new LinkedHashMap<>();
-    json.put("output", output.toString());
-    json.put("seed", s.seed());
+  /** The same with the names of its files. */
+  public Report withFiles(String inputFile, List<String> outputFiles) {
+    List<Sample> named = new ArrayList<>();
+    for (int k = 0; k < samples.size(); k++) {
+      named.add(samples.get(k).at(outputFiles.get(k)));
+    }
+    return new Report(
+        inputFile,
+        model,
+        solver,
+        conditioning,
+        sigma,
+        finish,
+        operators,
+        measurementSpectrum,
+        named,
+        peakResidentBytes,
+        seconds);
+  }
+
+  private static Operator operator(OperatorRequest o) {
+    Map<String, Object> parameters = new LinkedHashMap<>();
+    o.parameters()
+        .forEach(
+            (k, v) -> parameters.put(k, v instanceof HostTensor t ? "tensor " + t.shape() : v));
+    return new Operator(o.name(), parameters);
+  }
+
+  private static Sample sample(Restorer.Sample s) {
     EvaluationCounts e = s.evaluations();
-    Map<String, Object> seconds = new LinkedHashMap<>();
-    seconds.put("solve", s.solveSeconds());
-    seconds.put("networks", e.seconds());
-    seconds.put("finish", s.finishSeconds());
-    json.put("seconds", seconds);
-    Map<String, Object> counts = new LinkedHashMap<>();
-    counts.put("denoise", e.denoise());
-    counts.put("denoise_pullback", e.denoisePullback());
-    counts.put("encode", e.encode());
-    counts.put("encode_pullback", e.encodePullback());
-    counts.put("decode", e.decode());
-    counts.put("decode_pullback", e.decodePullback());
-    json.put("evaluations", counts);
-    Verdict v = s.verdict();
-    Map<String, Object> verdict = new LinkedHashMap<>();
-    verdict.put("judgement", v.judgement().name().toLowerCase(Locale.ROOT));
-    verdict.put("ratio_before", v.ratioBefore());
-    verdict.put("ratio_after", v.ratioAfter());
-    verdict.put("move", v.move());
-    verdict.put("gamma", s.gamma());
-    json.put("verdict", verdict);
-    if (s.changedKnownPixels() >= 0) {
-      json.put("changed_known_pixels", s.changedKnownPixels());
-    }
-    return json;
+    return new Sample(
+        null,
+        s.seed(),
+        new Time(s.solveSeconds(), e.seconds(), s.finishSeconds()),
+        new Evaluations(
+            e.denoise(),
+            e.denoisePullback(),
+            e.encode(),
+            e.encodePullback(),
+            e.decode(),
+            e.decodePullback()),
+        new Judgement(
+            lower(s.verdict().judgement()),
+            s.verdict().ratioBefore(),
+            s.verdict().ratioAfter(),
+            s.verdict().move(),
+            s.gamma()),
+        s.changedKnownPixels() < 0 ? null : s.changedKnownPixels());
   }
 
-  /** Pretty JSON. */
-  public static String text(Object json) {
-    try {
-      return JSON.writeValueAsString(json);
-    } catch (IOException e) {
-      throw new UncheckedIOException(e);
-    }
+  private static String lower(Enum<?> value) {
+    return value.name().toLowerCase(Locale.ROOT);
   }
 
-  /** Writes JSON aside and renames it. */
-  public static void write(Object json, Path file, boolean force) {
-    PictureFiles.requireWritable(file, force);
-    PictureFiles.writeBytes(
-        file, (text(json) + "\n").getBytes(java.nio.charset.StandardCharsets.UTF_8));
+  /** Whole numbers without a fraction, whichever way they came: not every wire tells 1 from 1.0. */
+  private static Map<String, Object> plain(Map<String, Object> parameters) {
+    Map<String, Object> out = new LinkedHashMap<>();
+    parameters.forEach(
+        (k, v) ->
+            out.put(
+                k,
+                v instanceof Number n
+                        && n.doubleValue() == Math.rint(n.doubleValue())
+                        && Math.abs(n.doubleValue()) < 1L << 53
+                    ? Long.valueOf(n.longValue())
+                    : v));
+    return out;
   }
 }

@@ -21,8 +21,8 @@ import io.priorart.solver.ParameterSchema;
 import io.priorart.solver.PriorArtException;
 import io.priorart.solver.Problem;
 import io.priorart.solver.SolveContext;
-import io.priorart.solver.SolveListener;
 import io.priorart.solver.SolverMethod;
+import io.priorart.solver.Violations;
 import io.priorart.solver.method.FinalDataStep;
 import io.priorart.solver.method.Solvers;
 import io.priorart.solver.method.SpectrumCheck;
@@ -59,7 +59,7 @@ public final class Restorer {
       Double sigma,
       String solver,
       String preset,
-      Map<String, String> parameters,
+      Map<String, ?> parameters,
       Integer steps,
       boolean finish,
       String prompt,
@@ -69,6 +69,25 @@ public final class Restorer {
       int samples,
       int width,
       int height) {
+    /** The same with other operators, for instance with their files read. */
+    public Request withOperators(List<OperatorRequest> others) {
+      return new Request(
+          others,
+          sigma,
+          solver,
+          preset,
+          parameters,
+          steps,
+          finish,
+          prompt,
+          negativePrompt,
+          guidanceScale,
+          seed,
+          samples,
+          width,
+          height);
+    }
+
     /** Whether the measurement's own pixels are known to be right. */
     boolean pureInpainting() {
       return operators.size() == 1 && operators.get(0).name().equals("inpainting");
@@ -144,6 +163,68 @@ public final class Restorer {
   }
 
   /**
+   * Checks all of a request that can be checked without its picture: names, parameters, numbers.
+   *
+   * @throws PriorArtException naming the field
+   */
+  public static void check(Request request) {
+    checked(SOLVERS.byId(request.solver()), request);
+  }
+
+  /**
+   * Every parameter that a request's solve would use.
+   *
+   * @throws PriorArtException naming the field
+   */
+  public static Map<String, Object> parameters(Request request) {
+    return parameters(SOLVERS.byId(request.solver()), request);
+  }
+
+  private static <P extends Record> Map<String, Object> parameters(
+      SolverMethod<P> method, Request request) {
+    return ParameterSchema.of(method.spec()).values(spec(method, request));
+  }
+
+  private static <P extends Record> P checked(SolverMethod<P> method, Request request) {
+    Violations violations = new Violations();
+    violations.check(() -> OperatorChain.check(request.operators()));
+    violations.check(() -> noise(request));
+    P spec = violations.check(null, () -> spec(method, request));
+    violations.check(
+        () -> {
+          if (!(request.guidanceScale() >= 0 && request.guidanceScale() <= 100)) {
+            throw PriorArtException.badField(
+                "guidance-scale", "must be 0 to 100, was " + request.guidanceScale());
+          }
+        });
+    violations.check(
+        () -> {
+          if (request.samples() < 1 || request.samples() > Limits.SAMPLES) {
+            throw PriorArtException.badField(
+                "samples", "must be 1 to " + Limits.SAMPLES + ", was " + request.samples());
+          }
+        });
+    violations.check(
+        () -> {
+          if (request.width() != 0 || request.height() != 0) {
+            Limits.requirePixels("size", request.width(), request.height());
+          }
+        });
+    violations.raise();
+    return spec;
+  }
+
+  private static Noise noise(Request request) {
+    if (request.sigma() == null && !request.pureInpainting()) {
+      throw PriorArtException.badField(
+          "sigma", "is required (on the [0,1] pixel scale) for all but pure inpainting");
+    }
+    return request.sigma() == null || request.sigma() == 0
+        ? new Noise.None()
+        : new Noise.Gaussian(request.sigma());
+  }
+
+  /**
    * Restores one picture. Nothing native runs before everything that can be checked was checked.
    *
    * @param pipelines opened only if the method needs a model
@@ -154,7 +235,7 @@ public final class Restorer {
       Request request,
       Supplier<DiffusionPipeline> pipelines,
       int outputDepth,
-      SolveListener listener,
+      RestoreListener listener,
       BooleanSupplier cancelled) {
     return restore(
         SOLVERS.byId(request.solver()),
@@ -172,16 +253,9 @@ public final class Restorer {
       Request request,
       Supplier<DiffusionPipeline> pipelines,
       int outputDepth,
-      SolveListener listener,
+      RestoreListener listener,
       BooleanSupplier cancelled) {
-    if (request.samples() < 1 || request.samples() > 1000) {
-      throw PriorArtException.badField("samples", "must be 1 to 1000, was " + request.samples());
-    }
-    if (request.sigma() == null && !request.pureInpainting()) {
-      throw PriorArtException.badField(
-          "sigma", "is required (on the [0,1] pixel scale) for all but pure inpainting");
-    }
-    P spec = spec(method, request);
+    P spec = checked(method, request);
     boolean needsModel = method.needs().contains(SolverMethod.Need.MODEL);
     Picture colour = needsModel ? inColour(measurement) : measurement;
     Problem problem = problem(colour, request);
@@ -206,18 +280,20 @@ public final class Restorer {
     }
     List<Sample> samples = new ArrayList<>();
     for (int k = 0; k < request.samples(); k++) {
-      long seed = request.seed() + k;
-      samples.add(
+      listener.sampleStarted(k);
+      Sample sample =
           solveOne(
               solver,
               problem,
               model,
-              seed,
+              request.seed() + k,
               measurement,
               request,
               outputDepth,
               listener,
-              cancelled));
+              cancelled);
+      samples.add(sample);
+      listener.sampleFinished(k, sample);
     }
     return new Restoration(
         samples, method.id(), ParameterSchema.of(method.spec()).values(spec), spectrum);
@@ -255,12 +331,7 @@ public final class Restorer {
                 + " file that degrade wrote, or --problem");
       }
     }
-    double sigma = request.sigma() == null ? 0 : request.sigma();
-    return new Problem(
-        chain.operator(),
-        y,
-        sigma == 0 ? new Noise.None() : new Noise.Gaussian(sigma),
-        picture.quantizationStep());
+    return new Problem(chain.operator(), y, noise(request), picture.quantizationStep());
   }
 
   private static Sample solveOne(
@@ -271,7 +342,7 @@ public final class Restorer {
       Picture original,
       Request request,
       int outputDepth,
-      SolveListener listener,
+      RestoreListener listener,
       BooleanSupplier cancelled) {
     try (NDManager manager =
         model == null ? ScriptModule.newManager() : model.manager().newSubManager()) {

@@ -18,6 +18,8 @@ public enum ErrorKind {
   DEADLINE_EXCEEDED,
   /** The solve produced non-finite values. */
   DIVERGED,
+  /** A server that cannot be reached or is stopping. */
+  UNAVAILABLE,
   /** A bug of ours or a failure of the machine. */
   INTERNAL;
 

@@ -193,11 +193,7 @@ public final class ParameterSchema<P extends Record> {
     } catch (InvocationTargetException e) {
       if (e.getCause() instanceof PriorArtException problem) {
         // A record that checks its components against each other names them without the path.
-        String field = problem.details().get("field");
-        throw field == null
-            ? problem
-            : PriorArtException.badField(
-                join(path, field), problem.getMessage().substring(field.length() + 2));
+        throw problem.within(path);
       }
       throw new PriorArtException(ErrorKind.INTERNAL, "cannot build " + spec.getName(), e);
     } catch (ReflectiveOperationException e) {

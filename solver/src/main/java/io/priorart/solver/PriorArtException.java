@@ -37,6 +37,14 @@ public final class PriorArtException extends RuntimeException {
         ErrorKind.INVALID_ARGUMENT, field + ": " + problem, Map.of("field", field), null);
   }
 
+  /** This error of one field, with the field's path continued to the front. */
+  public PriorArtException within(String path) {
+    String field = details().get("field");
+    return field == null || path.isEmpty()
+        ? this
+        : badField(path + "." + field, getMessage().substring(field.length() + 2));
+  }
+
   public ErrorKind kind() {
     return kind;
   }

@@ -2,9 +2,6 @@ package io.priorart.solver;
 
 /** What a listener hears of a solve; host values only. */
 public sealed interface SolveEvent {
-  /** The solve begins. */
-  record Started(String solver, int totalSteps) implements SolveEvent {}
-
   /**
    * A step ended.
    *

@@ -1,5 +1,6 @@
 package io.priorart.models.engine;
 
+import java.time.Duration;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.CountDownLatch;
@@ -16,7 +17,7 @@ import java.util.function.BooleanSupplier;
  * other. The exit code stays that of the signal.
  */
 public final class GracefulExit {
-  private static final long GRACE_SECONDS = 60;
+  private static final Duration GRACE = Duration.ofSeconds(60);
 
   private static final Set<Task> TASKS = ConcurrentHashMap.newKeySet();
 
@@ -32,9 +33,12 @@ public final class GracefulExit {
   /** Something that runs and can be asked to stop; true = it should. Close it when it has ended. */
   public static final class Task implements BooleanSupplier, AutoCloseable {
     private final CountDownLatch ended = new CountDownLatch(1);
+    private final Duration grace;
     private volatile boolean stop;
 
-    private Task() {}
+    private Task(Duration grace) {
+      this.grace = grace;
+    }
 
     @Override
     public boolean getAsBoolean() {
@@ -48,9 +52,18 @@ public final class GracefulExit {
     }
   }
 
-  /** Registers the caller's task. */
+  /** Registers the caller's task, which will end within a minute of being told to. */
   public static Task begin() {
-    Task task = new Task();
+    return begin(GRACE);
+  }
+
+  /**
+   * Registers the caller's task.
+   *
+   * @param grace how long it may take to end after being told to; the process waits no longer
+   */
+  public static Task begin(Duration grace) {
+    Task task = new Task(grace);
     TASKS.add(task);
     return task;
   }
@@ -64,13 +77,14 @@ public final class GracefulExit {
   }
 
   private static void stop() {
+    long begin = System.nanoTime();
     for (Task task : TASKS) {
       task.stop = true;
     }
-    long deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(GRACE_SECONDS);
     try {
       for (Task task : TASKS) {
-        task.ended.await(deadline - System.nanoTime(), TimeUnit.NANOSECONDS);
+        long left = task.grace.toNanos() - (System.nanoTime() - begin);
+        task.ended.await(left, TimeUnit.NANOSECONDS);
       }
     } catch (InterruptedException e) {
       Thread.currentThread().interrupt();

@@ -10,13 +10,13 @@ import io.priorart.runtime.Comparison;
 import io.priorart.runtime.Degrader;
 import io.priorart.runtime.Limits;
 import io.priorart.runtime.OperatorRequest;
+import io.priorart.runtime.RestoreListener;
 import io.priorart.runtime.Restorer;
 import io.priorart.runtime.image.Picture;
 import io.priorart.runtime.image.PictureFiles;
 import io.priorart.solver.ErrorKind;
 import io.priorart.solver.ParameterSchema;
 import io.priorart.solver.PriorArtException;
-import io.priorart.solver.SolveListener;
 import io.priorart.solver.SolverMethod;
 import io.priorart.solver.method.Verdict;
 import java.io.IOException;
@@ -272,7 +272,7 @@ public final class QualityBench {
                 truth.height()),
             pipelines,
             8,
-            SolveListener.NONE,
+            RestoreListener.NONE,
             cancelled);
     Restorer.Sample sample = restoration.samples().get(0);
     Comparison comparison = Comparison.of(truth, sample.picture(), null);

@@ -30,8 +30,8 @@ import java.nio.ByteBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
+import java.util.Arrays;
 import java.util.List;
-import java.util.Locale;
 import javax.imageio.ImageIO;
 import javax.imageio.stream.ImageOutputStream;
 import javax.imageio.stream.MemoryCacheImageOutputStream;
@@ -87,34 +87,55 @@ public final class PictureFiles {
    *     limit
    */
   public static Picture read(Path file, long maxPixels) {
-    byte[] bytes = bytes(file);
-    Header header = header(file, bytes);
-    if ((long) header.width * header.height > maxPixels) {
-      throw new PriorArtException(
-          ErrorKind.INVALID_ARGUMENT,
-          "%s: has %d x %d = %d pixels, the limit is %d"
-              .formatted(
-                  file,
-                  header.width,
-                  header.height,
-                  (long) header.width * header.height,
-                  maxPixels));
-    }
+    return decode(file.toString(), bytes(file), maxPixels);
+  }
+
+  /**
+   * What a file's header says, checked as {@link #decode} does; no pixel is decoded.
+   *
+   * @throws PriorArtException INVALID_ARGUMENT naming the file, its defect and the limit
+   */
+  public static PictureInfo info(String name, byte[] bytes, long maxPixels) {
+    Header header = header(name, bytes, maxPixels);
+    boolean turned = header.orientation >= 5;
+    return new PictureInfo(
+        header.format,
+        turned ? header.height : header.width,
+        turned ? header.width : header.height);
+  }
+
+  /**
+   * Decodes a whole file's bytes.
+   *
+   * @param name what messages call it
+   * @param maxPixels {@code limits.pixels}
+   * @throws PriorArtException INVALID_ARGUMENT naming the file, its defect and the limit
+   */
+  public static Picture decode(String name, byte[] bytes, long maxPixels) {
+    Header header = header(name, bytes, maxPixels);
     Mat encoded = new MatOfByte(bytes);
     Mat mat;
     try {
       mat = Imgcodecs.imdecode(encoded, Imgcodecs.IMREAD_UNCHANGED);
     } catch (CvException e) {
-      throw bad(file, "cannot be decoded: " + e.getMessage());
+      throw bad(name, "cannot be decoded: " + e.getMessage());
     } finally {
       encoded.release();
     }
     if (mat.empty()) {
-      throw bad(file, "cannot be decoded; it is truncated or damaged");
+      throw bad(name, "cannot be decoded; it is truncated or damaged");
+    }
+    if ((long) mat.rows() * mat.cols() != (long) header.width * header.height) {
+      String decoded = mat.cols() + " x " + mat.rows();
+      mat.release();
+      throw bad(
+          name,
+          "decodes to %s pixels, its header says %d x %d"
+              .formatted(decoded, header.width, header.height));
     }
     Mat upright = orient(mat, header.orientation);
     try {
-      return picture(file, upright, header);
+      return picture(name, upright, header);
     } finally {
       upright.release();
     }
@@ -124,24 +145,45 @@ public final class PictureFiles {
    * @param grey decoded to RGBA although it is grey with alpha
    */
   private record Header(
-      int width, int height, int orientation, boolean grey, Attachments attachments) {}
+      PictureFormat format,
+      int width,
+      int height,
+      int orientation,
+      boolean grey,
+      Attachments attachments) {}
 
-  private static Header header(Path file, byte[] bytes) {
+  private static Header header(String name, byte[] bytes, long maxPixels) {
+    if (bytes.length == 0) {
+      throw bad(name, "is empty");
+    }
+    Header header = header(name, bytes);
+    long pixels = (long) header.width * header.height;
+    if (pixels > maxPixels) {
+      throw bad(
+          name,
+          "has %d x %d = %d pixels, the limit is %d"
+              .formatted(header.width, header.height, pixels, maxPixels));
+    }
+    return header;
+  }
+
+  private static Header header(String name, byte[] bytes) {
     try {
       FileType type =
           FileTypeDetector.detectFileType(new BufferedInputStream(new ByteArrayInputStream(bytes)));
       switch (type) {
         case Png -> {
-          requireEnding(file, bytes, "IEND");
+          requireEnding(name, bytes, "IEND");
           var chunks = Attachments.pngChunks(bytes);
           ByteBuffer header = ByteBuffer.wrap(chunks.getOrDefault("IHDR", new byte[0]));
           if (header.capacity() != 13) {
-            throw bad(file, "is damaged in its header");
+            throw bad(name, "is damaged in its header");
           }
           Attachments attachments = Attachments.ofPng(chunks);
           return checked(
-              file,
+              name,
               new Header(
+                  PictureFormat.PNG,
                   header.getInt(0),
                   header.getInt(4),
                   attachments.orientation(),
@@ -154,13 +196,14 @@ public final class PictureFiles {
                       new ByteArrayInputStream(bytes), List.of(new JpegReader()))
                   .getFirstDirectoryOfType(JpegDirectory.class);
           if (value(jpeg, JpegDirectory.TAG_NUMBER_OF_COMPONENTS, 3) == 4) {
-            throw bad(file, "is a CMYK picture; convert it to RGB first");
+            throw bad(name, "is a CMYK picture; convert it to RGB first");
           }
-          requireEnding(file, bytes, "\u00ff\u00d9");
+          requireEnding(name, bytes, "\u00ff\u00d9");
           Attachments attachments = Attachments.ofJpeg(bytes);
           return checked(
-              file,
+              name,
               new Header(
+                  PictureFormat.JPEG,
                   value(jpeg, JpegDirectory.TAG_IMAGE_WIDTH, 0),
                   value(jpeg, JpegDirectory.TAG_IMAGE_HEIGHT, 0),
                   attachments.orientation(),
@@ -173,24 +216,25 @@ public final class PictureFiles {
                   .getFirstDirectoryOfType(ExifIFD0Directory.class);
           if (value(tiff, ExifDirectoryBase.TAG_PHOTOMETRIC_INTERPRETATION, 2)
               == PHOTOMETRIC_CMYK) {
-            throw bad(file, "is a CMYK picture; convert it to RGB first");
+            throw bad(name, "is a CMYK picture; convert it to RGB first");
           }
           // libtiff's reader applies the orientation by itself
           return checked(
-              file,
+              name,
               new Header(
+                  PictureFormat.TIFF,
                   value(tiff, ExifDirectoryBase.TAG_IMAGE_WIDTH, 0),
                   value(tiff, ExifDirectoryBase.TAG_IMAGE_HEIGHT, 0),
                   1,
                   false,
                   Attachments.ofTiff(bytes)));
         }
-        default -> throw bad(file, "is not a PNG, JPEG or TIFF picture");
+        default -> throw bad(name, "is not a PNG, JPEG or TIFF picture");
       }
     } catch (ImageProcessingException e) {
-      throw bad(file, "is not a PNG, JPEG or TIFF picture, or its header is damaged");
+      throw bad(name, "is not a PNG, JPEG or TIFF picture, or its header is damaged");
     } catch (IOException e) {
-      throw bad(file, "is truncated or damaged: " + e.getMessage());
+      throw bad(name, "is truncated or damaged: " + e.getMessage());
     }
   }
 
@@ -199,20 +243,20 @@ public final class PictureFiles {
     return value == null ? otherwise : value;
   }
 
-  private static Header checked(Path file, Header header) {
+  private static Header checked(String name, Header header) {
     if (header.width < 1 || header.height < 1) {
-      throw bad(file, "declares a size of " + header.width + " x " + header.height);
+      throw bad(name, "declares a size of " + header.width + " x " + header.height);
     }
     return header;
   }
 
   /** Decoders fill what a truncated file lacks with grey; its end marker tells. */
-  private static void requireEnding(Path file, byte[] bytes, String marker) {
+  private static void requireEnding(String name, byte[] bytes, String marker) {
     int from = Math.max(0, bytes.length - 4096);
     String tail =
         new String(bytes, from, bytes.length - from, java.nio.charset.StandardCharsets.ISO_8859_1);
     if (!tail.contains(marker)) {
-      throw bad(file, "is truncated");
+      throw bad(name, "is truncated");
     }
   }
 
@@ -237,13 +281,13 @@ public final class PictureFiles {
     return out;
   }
 
-  private static Picture picture(Path file, Mat mat, Header header) {
+  private static Picture picture(String name, Mat mat, Header header) {
     int depth =
         switch (mat.depth()) {
           case CvType.CV_8U -> 8;
           case CvType.CV_16U -> 16;
           case CvType.CV_32F -> 32;
-          default -> throw bad(file, "has samples of a type that is not supported");
+          default -> throw bad(name, "has samples of a type that is not supported");
         };
     int w = mat.cols();
     int h = mat.rows();
@@ -264,7 +308,7 @@ public final class PictureFiles {
       for (int c = 0; c < colours; c++) {
         float v = samples[i * stored + (colours == 3 ? 2 - c : 0)];
         if (!Float.isFinite(v)) {
-          throw bad(file, "has samples that are not finite numbers");
+          throw bad(name, "has samples that are not finite numbers");
         }
         pixels[c * plane + i] = (float) (2.0 * v / levels - 1);
       }
@@ -285,7 +329,11 @@ public final class PictureFiles {
    * @return {@code [1, H, W]} of 0 and 1
    */
   public static HostTensor readMask(Path file, long maxPixels) {
-    Picture picture = read(file, maxPixels);
+    return mask(read(file, maxPixels));
+  }
+
+  /** As {@link #readMask}, of a picture already decoded. */
+  public static HostTensor mask(Picture picture) {
     int plane = picture.width() * picture.height();
     float[] in = picture.pixels().values();
     float[] mask = new float[plane];
@@ -306,10 +354,15 @@ public final class PictureFiles {
    * @return {@code [H, W]}, not normalised
    */
   public static HostTensor readKernel(Path file, long maxPixels) {
-    if (file.toString().toLowerCase(Locale.ROOT).endsWith(".npy")) {
-      return Npy.read(file, bytes(file));
+    return decodeKernel(file.toString(), bytes(file), maxPixels);
+  }
+
+  /** As {@link #readKernel}, of a whole file's bytes. */
+  public static HostTensor decodeKernel(String name, byte[] bytes, long maxPixels) {
+    if (Npy.is(bytes)) {
+      return Npy.decode(name, bytes, maxPixels);
     }
-    Picture picture = read(file, maxPixels);
+    Picture picture = decode(name, bytes, maxPixels);
     int plane = picture.width() * picture.height();
     float[] kernel = new float[plane];
     for (int c = 0; c < picture.channels(); c++) {
@@ -347,28 +400,6 @@ public final class PictureFiles {
     return count;
   }
 
-  /** The depth that a format can hold, nearest to the one wanted. */
-  public static int depthFor(Path file, int wanted) {
-    return switch (extension(file)) {
-      case "jpg", "jpeg" -> 8;
-      case "png" -> Math.min(16, wanted);
-      case "tif", "tiff" -> wanted;
-      default ->
-          throw PriorArtException.badField(
-              "output", file + " must end in .png, .jpg, .jpeg, .tif or .tiff");
-    };
-  }
-
-  /** Whether writing to this file changes pixels. */
-  public static boolean lossy(Path file) {
-    return extension(file).startsWith("jp");
-  }
-
-  private static String extension(Path file) {
-    String name = file.getFileName().toString();
-    return name.substring(name.lastIndexOf('.') + 1).toLowerCase(Locale.ROOT);
-  }
-
   /** Refuses a path that exists, unless forced. */
   public static void requireWritable(Path file, boolean force) {
     if (Files.exists(file) && !force) {
@@ -388,31 +419,33 @@ public final class PictureFiles {
    */
   public static void write(Picture picture, Path file, boolean force) {
     requireWritable(file, force);
-    int depth = depthFor(file, picture.bitDepth());
-    boolean withAlpha = picture.alpha() != null && !lossy(file);
-    int colours = picture.channels();
-    boolean png = extension(file).equals("png");
-    byte[] encoded =
-        png && withAlpha && colours == 1
-            ? greyAlphaPng(picture, depth)
-            : encoded(picture, file, depth, withAlpha);
-    Attachments attachments = picture.attachments();
-    if (png) {
-      encoded = attachments.intoPng(encoded, colours, picture.width(), picture.height());
-    } else if (lossy(file)) {
-      encoded = attachments.intoJpeg(encoded, colours, picture.width(), picture.height());
-    } else {
-      encoded = attachments.intoTiff(encoded, withAlpha ? 3 : colours);
-    }
-    writeBytes(file, encoded);
+    writeBytes(file, encode(picture, PictureFormat.of(file)));
   }
 
-  private static byte[] encoded(Picture picture, Path file, int depth, boolean withAlpha) {
+  /** A whole file's bytes, with the picture's depth as far as the format holds it. */
+  public static byte[] encode(Picture picture, PictureFormat format) {
+    int depth = format.depth(picture.bitDepth());
+    boolean withAlpha = picture.alpha() != null && format != PictureFormat.JPEG;
+    int colours = picture.channels();
+    byte[] encoded =
+        format == PictureFormat.PNG && withAlpha && colours == 1
+            ? greyAlphaPng(picture, depth)
+            : encoded(picture, format, depth, withAlpha);
+    Attachments attachments = picture.attachments();
+    return switch (format) {
+      case PNG -> attachments.intoPng(encoded, colours, picture.width(), picture.height());
+      case JPEG -> attachments.intoJpeg(encoded, colours, picture.width(), picture.height());
+      case TIFF -> attachments.intoTiff(encoded, withAlpha ? 3 : colours);
+    };
+  }
+
+  private static byte[] encoded(
+      Picture picture, PictureFormat format, int depth, boolean withAlpha) {
     Mat mat = mat(picture, depth, withAlpha);
     MatOfByte encoded = new MatOfByte();
     try {
-      if (!Imgcodecs.imencode("." + extension(file), mat, encoded, codecOptions(file))) {
-        throw new PriorArtException(ErrorKind.INTERNAL, file + " could not be encoded");
+      if (!Imgcodecs.imencode("." + format.extension(), mat, encoded, codecOptions(format))) {
+        throw new PriorArtException(ErrorKind.INTERNAL, "a picture could not be encoded");
       }
       return encoded.toArray();
     } finally {
@@ -449,12 +482,12 @@ public final class PictureFiles {
     return out.toByteArray();
   }
 
-  private static MatOfInt codecOptions(Path file) {
-    return switch (extension(file)) {
-      case "jpg", "jpeg" -> new MatOfInt(Imgcodecs.IMWRITE_JPEG_QUALITY, JPEG_QUALITY);
+  private static MatOfInt codecOptions(PictureFormat format) {
+    return switch (format) {
+      case JPEG -> new MatOfInt(Imgcodecs.IMWRITE_JPEG_QUALITY, JPEG_QUALITY);
       // OpenCV's own choice for float colour is LogLuv, which is lossy
-      case "tif", "tiff" -> new MatOfInt(Imgcodecs.IMWRITE_TIFF_COMPRESSION, TIFF_UNCOMPRESSED);
-      default -> new MatOfInt();
+      case TIFF -> new MatOfInt(Imgcodecs.IMWRITE_TIFF_COMPRESSION, TIFF_UNCOMPRESSED);
+      case PNG -> new MatOfInt();
     };
   }
 
@@ -490,19 +523,49 @@ public final class PictureFiles {
 
   /** Writes a mask as an 8-bit grey PNG, white = 1. */
   public static void writeMask(HostTensor mask, Path file, boolean force) {
+    requireWritable(file, force);
+    writeBytes(file, encodeMask(mask));
+  }
+
+  /** As {@link #writeMask}, a whole PNG file's bytes. */
+  public static byte[] encodeMask(HostTensor mask) {
     float[] pixels = new float[mask.values().length];
     for (int i = 0; i < pixels.length; i++) {
       pixels[i] = 2 * mask.values()[i] - 1;
     }
     long[] shape = mask.shape().getShape();
-    write(
+    return encode(
         new Picture(
             new HostTensor(
                 new Shape(1, 1, shape[shape.length - 2], shape[shape.length - 1]), pixels),
             8,
             null),
-        file,
-        force);
+        PictureFormat.PNG);
+  }
+
+  /** The picture, made smaller (by area, its proportions kept) until it has no more pixels. */
+  public static Picture reduced(Picture picture, long maxPixels) {
+    double scale = Math.sqrt((double) maxPixels / ((long) picture.width() * picture.height()));
+    if (scale >= 1) {
+      return picture;
+    }
+    int w = Math.max(1, (int) (picture.width() * scale));
+    int h = Math.max(1, (int) (picture.height() * scale));
+    int channels = picture.channels();
+    int plane = picture.width() * picture.height();
+    float[] out = new float[channels * w * h];
+    Mat in = new Mat(picture.height(), picture.width(), CvType.CV_32F);
+    Mat small = new Mat();
+    for (int c = 0; c < channels; c++) {
+      in.put(0, 0, Arrays.copyOfRange(picture.pixels().values(), c * plane, (c + 1) * plane));
+      Imgproc.resize(in, small, new Size(w, h), 0, 0, Imgproc.INTER_AREA);
+      float[] channel = new float[w * h];
+      small.get(0, 0, channel);
+      System.arraycopy(channel, 0, out, c * w * h, w * h);
+    }
+    in.release();
+    small.release();
+    return new Picture(new HostTensor(new Shape(1, channels, h, w), out), picture.bitDepth(), null);
   }
 
   /** Writes a whole file aside, then renames it. */
@@ -541,17 +604,19 @@ public final class PictureFiles {
     return new HostTensor(new Shape(1, height, width), values);
   }
 
-  private static byte[] bytes(Path file) {
+  /**
+   * A whole file's bytes.
+   *
+   * @throws PriorArtException NOT_FOUND, or INVALID_ARGUMENT for a file of more than 512 MiB
+   */
+  public static byte[] bytes(Path file) {
     try {
       if (!Files.isRegularFile(file)) {
         throw new PriorArtException(ErrorKind.NOT_FOUND, file + ": no such file");
       }
       long size = Files.size(file);
       if (size > MAX_FILE_BYTES) {
-        throw bad(file, "has " + size + " bytes, the limit is " + MAX_FILE_BYTES);
-      }
-      if (size == 0) {
-        throw bad(file, "is empty");
+        throw bad(file.toString(), "has " + size + " bytes, the limit is " + MAX_FILE_BYTES);
       }
       return Files.readAllBytes(file);
     } catch (IOException e) {
@@ -559,7 +624,7 @@ public final class PictureFiles {
     }
   }
 
-  static PriorArtException bad(Path file, String problem) {
-    return new PriorArtException(ErrorKind.INVALID_ARGUMENT, file + ": " + problem);
+  static PriorArtException bad(String name, String problem) {
+    return PriorArtException.badField(name, problem);
   }
 }

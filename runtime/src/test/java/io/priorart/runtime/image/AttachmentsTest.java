@@ -19,9 +19,9 @@ import com.drew.metadata.exif.ExifThumbnailDirectory;
 import com.drew.metadata.icc.IccDirectory;
 import io.priorart.runtime.Degrader;
 import io.priorart.runtime.OperatorRequest;
+import io.priorart.runtime.RestoreListener;
 import io.priorart.runtime.Restorer;
 import io.priorart.solver.HostTensor;
-import io.priorart.solver.SolveListener;
 import java.awt.color.ColorSpace;
 import java.awt.color.ICC_Profile;
 import java.io.ByteArrayInputStream;
@@ -479,7 +479,7 @@ class AttachmentsTest {
             0,
             0);
     Restorer.Restoration restored =
-        Restorer.restore(measured, request, () -> null, 8, SolveListener.NONE, () -> false);
+        Restorer.restore(measured, request, () -> null, 8, RestoreListener.NONE, () -> false);
     assertSame(all, restored.samples().get(0).picture().attachments());
     assertSame(all, restored.mean().attachments());
     assertSame(Attachments.NONE, restored.standardDeviation().attachments());

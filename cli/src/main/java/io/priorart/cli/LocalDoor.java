@@ -1,0 +1,31 @@
+package io.priorart.cli;
+
+import io.priorart.runtime.FileRestorer;
+import io.priorart.runtime.Limits;
+import io.priorart.runtime.RestoreListener;
+import java.util.function.BooleanSupplier;
+
+/** Restores in this process. */
+final class LocalDoor implements RestoreDoor {
+  private final Sources model;
+
+  LocalDoor(Sources model) {
+    this.model = model;
+  }
+
+  @Override
+  public FileRestorer.Restored restore(
+      FileRestorer.Job job, RestoreListener listener, BooleanSupplier cancelled) {
+    return FileRestorer.restore(
+        job.withOperators(
+            job.request().operators().stream().map(o -> o.resolved(Limits.PIXELS)).toList()),
+        model,
+        listener,
+        cancelled);
+  }
+
+  @Override
+  public void close() {
+    model.close();
+  }
+}

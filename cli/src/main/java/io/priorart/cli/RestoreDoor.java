@@ -1,0 +1,19 @@
+package io.priorart.cli;
+
+import io.priorart.runtime.FileRestorer;
+import io.priorart.runtime.RestoreListener;
+import java.util.function.BooleanSupplier;
+
+/** Where restorations run: in this process, or in a server. Both give the same pixels. */
+interface RestoreDoor extends AutoCloseable {
+  /**
+   * Restores one file.
+   *
+   * @param job its operators' masks and kernels are names of files still to be read
+   */
+  FileRestorer.Restored restore(
+      FileRestorer.Job job, RestoreListener listener, BooleanSupplier cancelled);
+
+  @Override
+  void close();
+}

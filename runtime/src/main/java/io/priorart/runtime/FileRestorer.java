@@ -1,0 +1,143 @@
+package io.priorart.runtime;
+
+import io.priorart.models.DiffusionPipeline;
+import io.priorart.runtime.image.Picture;
+import io.priorart.runtime.image.PictureFiles;
+import io.priorart.runtime.image.PictureFormat;
+import io.priorart.solver.PriorArtException;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.function.BooleanSupplier;
+import java.util.function.Supplier;
+
+/** Restores a picture file into picture files, in memory: what every door does. */
+public final class FileRestorer {
+  private FileRestorer() {}
+
+  /**
+   * A file to restore.
+   *
+   * @param name what messages call the measurement
+   * @param measurement the whole file
+   * @param format of the results
+   * @param bitDepth of the results, as far as the format holds it: 8, 16 or 32; 0 for the
+   *     measurement's
+   * @param meanAndDeviation whether those of several samples are wanted
+   */
+  public record Job(
+      String name,
+      byte[] measurement,
+      Restorer.Request request,
+      PictureFormat format,
+      int bitDepth,
+      boolean meanAndDeviation) {
+    public Job {
+      if (bitDepth != 0 && bitDepth != 8 && bitDepth != 16 && bitDepth != 32) {
+        throw PriorArtException.badField("bit-depth", "must be 8, 16 or 32, was " + bitDepth);
+      }
+    }
+
+    /** The same with other operators, for instance with their files read. */
+    public Job withOperators(List<OperatorRequest> others) {
+      return new Job(
+          name, measurement, request.withOperators(others), format, bitDepth, meanAndDeviation);
+    }
+  }
+
+  /**
+   * Whole files, ready to be written.
+   *
+   * @param samples one each
+   * @param mean {@code null} unless wanted
+   * @param standardDeviation {@code null} unless wanted
+   * @param report without file names
+   * @param warnings what the caller should know, one sentence each
+   */
+  public record Restored(
+      List<byte[]> samples,
+      byte[] mean,
+      byte[] standardDeviation,
+      Report report,
+      List<String> warnings) {}
+
+  /**
+   * Restores one file.
+   *
+   * @param pipelines asked once, and only if the solver needs a model
+   */
+  public static Restored restore(
+      Job job,
+      Supplier<DiffusionPipeline> pipelines,
+      RestoreListener listener,
+      BooleanSupplier cancelled) {
+    long begin = System.nanoTime();
+    Restorer.Request request = job.request();
+    Restorer.check(request);
+    Picture measurement = PictureFiles.decode(job.name(), job.measurement(), Limits.PIXELS);
+    double readSeconds = seconds(begin);
+    int depth = job.format().depth(job.bitDepth() == 0 ? measurement.bitDepth() : job.bitDepth());
+    double[] loadSeconds = new double[1];
+    DiffusionPipeline[] used = new DiffusionPipeline[1];
+    Restorer.Restoration restoration =
+        Restorer.restore(
+            measurement,
+            request,
+            () -> {
+              long loading = System.nanoTime();
+              used[0] = pipelines.get();
+              loadSeconds[0] = seconds(loading);
+              return used[0];
+            },
+            depth,
+            listener,
+            cancelled);
+    long writing = System.nanoTime();
+    List<byte[]> samples = new ArrayList<>();
+    for (Restorer.Sample sample : restoration.samples()) {
+      samples.add(PictureFiles.encode(sample.picture(), job.format()));
+    }
+    boolean moments = job.meanAndDeviation();
+    byte[] mean = moments ? PictureFiles.encode(restoration.mean(), job.format()) : null;
+    byte[] deviation =
+        moments ? PictureFiles.encode(restoration.standardDeviation(), job.format()) : null;
+    Report report =
+        Report.of(
+            request,
+            restoration,
+            used[0],
+            new Report.Seconds(readSeconds, loadSeconds[0], seconds(writing), seconds(begin)));
+    return new Restored(samples, mean, deviation, report, warnings(restoration, request, used[0]));
+  }
+
+  private static double seconds(long sinceNanos) {
+    return (System.nanoTime() - sinceNanos) * 1e-9;
+  }
+
+  private static List<String> warnings(
+      Restorer.Restoration restoration, Restorer.Request request, DiffusionPipeline model) {
+    List<String> warnings = new ArrayList<>();
+    switch (restoration.spectrum().judgement()) {
+      case TOO_SMOOTH ->
+          warnings.add(
+              "the measurement is smoother than the declared operator makes photographs: was the"
+                  + " blur stronger?");
+      case TOO_DETAILED ->
+          warnings.add(
+              "the measurement is more detailed than the declared operator lets through: was the"
+                  + " blur weaker?");
+      case PLAUSIBLE, UNKNOWN -> {}
+    }
+    if (model != null) {
+      warnIfCut(model, "prompt", request.prompt(), warnings);
+      warnIfCut(model, "negative prompt", request.negativePrompt(), warnings);
+    }
+    return warnings;
+  }
+
+  private static void warnIfCut(
+      DiffusionPipeline model, String what, String text, List<String> warnings) {
+    if (model.truncates(text)) {
+      warnings.add("the " + what + " is longer than the text encoder reads; its end is cut");
+    }
+  }
+}
