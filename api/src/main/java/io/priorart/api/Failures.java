@@ -29,6 +29,11 @@ public final class Failures {
   private static final String DOMAIN = "priorart";
   private static final long DEFAULT_RETRY_SECONDS = 10;
 
+  // A status travels in HTTP/2 trailers, of which clients take 8 KiB in all.
+  private static final int MESSAGE_CHARACTERS = 400;
+  private static final int DETAIL_CHARACTERS = 200;
+  private static final int STATUS_BYTES = 2800;
+
   /** Names of the runtime's fields where the wire's differ. */
   private static final Map<String, String> FIELDS =
       Map.of(
@@ -80,15 +85,25 @@ public final class Failures {
   private static Status message(PriorArtException e) {
     List<BadRequest.FieldViolation> violations = new ArrayList<>();
     collect(e, violations);
+    Status status = message(e, violations);
+    while (status.getSerializedSize() > STATUS_BYTES && !violations.isEmpty()) {
+      violations.remove(violations.size() - 1);
+      status = message(e, violations);
+    }
+    return status;
+  }
+
+  private static Status message(PriorArtException e, List<BadRequest.FieldViolation> violations) {
     Map<String, String> metadata = new TreeMap<>(e.details());
     String reason = metadata.getOrDefault("reason", e.kind().name());
     metadata.remove("reason");
     String retry = metadata.remove("retry_after_seconds");
     metadata.computeIfPresent("field", (k, field) -> wirePath(field));
+    metadata.replaceAll((k, v) -> shortened(v, DETAIL_CHARACTERS));
     Status.Builder status =
         Status.newBuilder()
             .setCode(code(e.kind()).getNumber())
-            .setMessage(text(e, violations))
+            .setMessage(shortened(text(e, violations), MESSAGE_CHARACTERS))
             .addDetails(
                 Any.pack(
                     ErrorInfo.newBuilder()
@@ -111,13 +126,17 @@ public final class Failures {
     return status.build();
   }
 
+  private static String shortened(String text, int characters) {
+    return text.length() <= characters ? text : text.substring(0, characters) + "...";
+  }
+
   private static void collect(PriorArtException e, List<BadRequest.FieldViolation> violations) {
     String field = e.details().get("field");
     if (field != null) {
       violations.add(
           BadRequest.FieldViolation.newBuilder()
-              .setField(wirePath(field))
-              .setDescription(problem(e, field))
+              .setField(shortened(wirePath(field), DETAIL_CHARACTERS))
+              .setDescription(shortened(problem(e, field), DETAIL_CHARACTERS))
               .build());
     }
     for (Throwable other : e.getSuppressed()) {

@@ -1,0 +1,64 @@
+package io.priorart.runtime.service;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNotSame;
+import static org.junit.jupiter.api.Assertions.assertSame;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.priorart.models.DiffusionPipeline;
+import io.priorart.models.engine.Precision;
+import io.priorart.solver.ErrorKind;
+import io.priorart.solver.PriorArtException;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
+import org.junit.jupiter.api.Test;
+
+class ModelPoolTest {
+  @Test
+  void aModelIsOpenedOnceAndTheUnusedAreClosed() throws Exception {
+    try (ModelPool pool = new ModelPool(List.of("bundled"), 1)) {
+      String name = pool.named("");
+      assertEquals(List.of(name), pool.names());
+      assertTrue(pool.opened(name).isEmpty());
+      ExecutorService threads = Executors.newFixedThreadPool(4);
+      List<Future<ModelPool.Lease>> asked = new ArrayList<>();
+      for (int i = 0; i < 4; i++) {
+        asked.add(threads.submit(() -> pool.lease("", Precision.BFLOAT16)));
+      }
+      DiffusionPipeline first = asked.get(0).get().pipeline();
+      for (Future<ModelPool.Lease> lease : asked) {
+        assertSame(first, lease.get().pipeline());
+      }
+      threads.shutdown();
+      try (ModelPool.Lease other = pool.lease(name, Precision.FLOAT32)) {
+        assertNotSame(first, other.pipeline());
+        assertEquals(Precision.FLOAT32, other.pipeline().precision());
+        for (Future<ModelPool.Lease> lease : asked) {
+          lease.get().close();
+        }
+        // one too many is open now; the next lease closes what nobody uses
+        pool.lease(name, Precision.FLOAT32).close();
+        try (ModelPool.Lease again = pool.lease(name, Precision.BFLOAT16)) {
+          assertNotSame(first, again.pipeline());
+        }
+      }
+    }
+  }
+
+  @Test
+  void unknownModelsAreToldWithTheNearest() {
+    try (ModelPool pool = new ModelPool(List.of("bundled"), 1)) {
+      PriorArtException e =
+          assertThrows(PriorArtException.class, () -> pool.lease("latent-v", Precision.FLOAT32));
+      assertEquals(ErrorKind.NOT_FOUND, e.kind());
+      assertTrue(e.getMessage().contains(pool.named("")), e.getMessage());
+    }
+    assertThrows(PriorArtException.class, () -> new ModelPool(List.of("/nowhere"), 1));
+    assertThrows(PriorArtException.class, () -> new ModelPool(List.of("bundled", "bundled"), 1));
+    assertThrows(PriorArtException.class, () -> new ModelPool(List.of(), 1));
+  }
+}
