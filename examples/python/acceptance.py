@@ -7,6 +7,7 @@ import concurrent.futures
 import hashlib
 import pathlib
 import struct
+import subprocess
 import sys
 import time
 import urllib.request
@@ -49,6 +50,7 @@ def float_tiff(width, height):
 class Acceptance:
     def __init__(self, target, pictures):
         self.target = target
+        self.pictures = pictures
         self.client = Client(target)
         folder = pathlib.Path(pictures)
         self.picture = (folder / "dragonfly.png").read_bytes()
@@ -173,11 +175,7 @@ class Acceptance:
         longest = max(b - a for a, b in zip(steps, steps[1:]))
         assert self.metric("priorart_slots_busy") == 1
         call.cancel()
-        begin = time.monotonic()
-        while self.metric("priorart_slots_busy") > 0:
-            assert time.monotonic() - begin < 30
-            time.sleep(0.01)
-        freed = time.monotonic() - begin
+        freed = self.idle(30)
         assert freed < 2 * longest + 0.5, (freed, longest)
         assert self.metric('priorart_errors_total{kind="cancelled"') == before + 1
         try:
@@ -190,6 +188,44 @@ class Acceptance:
             "a spent budget", grpc.StatusCode.DEADLINE_EXCEEDED, None,
             self.request(solver={"name": "prox-diffusion", "steps": 400}, budget={"seconds": 1}),
         )
+
+    def idle(self, within):
+        begin = time.monotonic()
+        while self.metric("priorart_slots_busy") > 0:
+            assert time.monotonic() - begin < within, "the slot is still busy"
+            time.sleep(0.01)
+        return time.monotonic() - begin
+
+    def slow_reader(self):
+        request = self.request(
+            solver={"name": "prox-diffusion", "steps": 12}, output={"preview_interval": {"nanos": 1}, "bit_depth": 16}
+        )
+        alone = self.finished(request)
+        call = self.client.restore(request)
+        assert next(call).WhichOneof("event") == "accepted"
+        while self.metric("priorart_slots_busy") == 0:
+            time.sleep(0.01)
+        self.idle(60)  # nobody has read a thing meanwhile
+        late = list(call)
+        kinds = [e.WhichOneof("event") for e in late]
+        assert kinds[0] == "started" and kinds[-2:] == ["sample_finished", "finished"], kinds
+        assert self.client.bytes(late[-1].finished.outputs[0]) == self.client.bytes(alone.outputs[0])
+        print(f"  read after the end: {kinds.count('step')} of 12 steps, {kinds.count('preview')} previews, and the result")
+
+    def death(self):
+        program = (
+            "import sys; sys.path.insert(0, sys.argv[1]); import acceptance as a; c = a.Acceptance(*sys.argv[2:]);"
+            "call = c.client.restore(c.request(solver={'name': 'prox-diffusion', 'steps': 400}));"
+            "[print(e.WhichOneof('event'), flush=True) for e in call]"
+        )
+        here = str(pathlib.Path(__file__).parent)
+        client = subprocess.Popen(
+            [sys.executable, "-c", program, here, self.target, self.pictures], stdout=subprocess.PIPE, text=True
+        )
+        while client.stdout.readline().strip() != "step":
+            pass
+        client.kill()
+        print(f"  slot free {self.idle(10):.2f} s after the client's death")
 
     def errors(self):
         bad, gone = grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND
@@ -274,7 +310,8 @@ class Acceptance:
 
     def run(self):
         for part in (
-            self.catalogue, self.errors, self.degrade_and_compare, self.repeated, self.large_tiff, self.cancel, self.many,
+            self.catalogue, self.errors, self.degrade_and_compare, self.repeated, self.large_tiff, self.cancel,
+            self.slow_reader, self.death, self.many,
         ):
             print(part.__name__)
             begin = time.monotonic()

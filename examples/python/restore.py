@@ -15,12 +15,12 @@ def main(target, pictures, output):
             {"name": "inpainting", "artifacts": {"mask": {"data": (folder / "dragonfly.mask.png").read_bytes()}}}
         ],
         mask_polarity="MASK_POLARITY_WHITE_IS_MISSING",
-        output={"format": "FORMAT_PNG", "bit_depth": 8},
+        output={"format": "FORMAT_PNG"},
     )
     for event in client.restore(request):
         kind = event.WhichOneof("event")
         if kind == "step":
-            print(f"step {event.step.step} of {event.step.total}, {event.step.eta.ToTimedelta()} left")
+            print(f"step {event.step.step} of {event.step.total}, {event.step.eta.ToTimedelta()} left", flush=True)
         elif kind == "finished":
             pathlib.Path(output).write_bytes(client.bytes(event.finished.outputs[0]))
             print(event.finished.report.samples[0].verdict.judgement, output)

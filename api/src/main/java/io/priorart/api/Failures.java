@@ -127,7 +127,11 @@ public final class Failures {
   }
 
   private static String shortened(String text, int characters) {
-    return text.length() <= characters ? text : text.substring(0, characters) + "...";
+    if (text.length() <= characters) {
+      return text;
+    }
+    boolean splitsPair = Character.isHighSurrogate(text.charAt(characters - 1));
+    return text.substring(0, characters - (splitsPair ? 1 : 0)) + "...";
   }
 
   private static void collect(PriorArtException e, List<BadRequest.FieldViolation> violations) {

@@ -1,0 +1,64 @@
+package io.priorart.api;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+
+import com.google.protobuf.util.JsonFormat;
+import io.priorart.runtime.Json;
+import io.priorart.runtime.Report;
+import java.util.List;
+import java.util.Map;
+import org.junit.jupiter.api.Test;
+
+/** The report is one message in two forms: nothing is lost from one to the other and back. */
+class ReportMessageTest {
+  private static Report report(boolean withModel) {
+    return new Report(
+        withModel ? "in.png" : null,
+        withModel ? new Report.Model("latent-v1", "00ff", "bfloat16") : null,
+        new Report.Solver(
+            "tv", "fast", Map.of("steps", 20, "zeta", 0.3, "flag", true, "spacing", "trailing")),
+        new Report.Conditioning("a \"cat\"\n", "", 1),
+        0.01,
+        "projection",
+        List.of(new Report.Operator("inpainting", Map.of("mask", "tensor (1, 2, 2)"))),
+        new Report.Spectrum("unknown", withModel ? 2.5 : null),
+        List.of(
+            new Report.Sample(
+                withModel ? "out.png" : null,
+                Long.MAX_VALUE,
+                new Report.Time(1.5, 1.25, 0.125),
+                new Report.Evaluations(1, 2, 3, 4, 5, 6),
+                new Report.Judgement("consistent", Double.POSITIVE_INFINITY, 1, 0.1, 1e9),
+                withModel ? 0L : null)),
+        1L << 40,
+        new Report.Seconds(0.1, 0, 0.2, 0.3));
+  }
+
+  @Test
+  void thereAndBack() throws Exception {
+    for (boolean withModel : new boolean[] {true, false}) {
+      Report report = report(withModel);
+      io.priorart.v1.Report message = RestorationCall.report(report);
+      assertEquals(withModel, message.hasModel());
+      assertEquals(Long.MAX_VALUE, message.getSamples(0).getSeed());
+      assertEquals(
+          20, message.getSolver().getParameters().getFieldsOrThrow("steps").getNumberValue());
+      assertEquals(withModel, message.getMeasurementSpectrum().hasSlope());
+      assertEquals(withModel, message.getSamples(0).hasChangedKnownPixels());
+      String json =
+          JsonFormat.printer()
+              .preservingProtoFieldNames()
+              .includingDefaultValueFields()
+              .print(message);
+      Report back = Json.read(json, Report.class).withFiles(report.input(), List.of("out.png"));
+      assertEquals(report.withFiles(report.input(), List.of("out.png")), back);
+    }
+  }
+
+  @Test
+  void whatIsAbsentIsNotInvented() {
+    String json = Json.text(report(false));
+    assertFalse(json.contains("changed_known_pixels"));
+  }
+}
