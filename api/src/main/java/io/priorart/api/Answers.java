@@ -31,7 +31,7 @@ public final class Answers {
   /**
    * Begins a request, unless it was answered before.
    *
-   * @param id empty for a request that nobody will repeat
+   * @param id not empty
    * @param request hash of its content
    * @return the answer given before, or {@code null}: the caller then ends it by {@link #keep} or
    *     {@link #drop}
@@ -39,9 +39,6 @@ public final class Answers {
    *     ALREADY_EXISTS while the same is being solved
    */
   synchronized RestoreEvent.Finished begin(String id, String request) {
-    if (id.isEmpty()) {
-      return null;
-    }
     expire();
     Answer known = answers.get(id);
     if (known == null) {

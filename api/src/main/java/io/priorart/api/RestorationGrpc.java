@@ -71,7 +71,9 @@ public final class RestorationGrpc implements BindableService, RestorationServic
         new EventStream<>((ServerCallStreamObserver<RestoreEvent>) observer, canceller);
     try {
       RestoreEvent.Finished before =
-          shared.answers().begin(wire.getRequestId(), Images.sha256(wire.toByteArray()));
+          wire.getRequestId().isEmpty()
+              ? null
+              : shared.answers().begin(wire.getRequestId(), Images.sha256(wire.toByteArray()));
       if (before != null) {
         events.send(RestorationCall.accepted(0));
         events.finish(RestoreEvent.newBuilder().setFinished(before).build());

@@ -33,7 +33,7 @@ import org.junit.jupiter.api.Test;
 @QuarkusTest
 @Tag("benchmark")
 class ServiceOverheadBenchmark {
-  private static final int WARM_UP = 30;
+  private static final int WARM_UP = 100;
   private static final int ROUNDS = 100;
 
   @Test

@@ -381,14 +381,20 @@ public final class PictureFiles {
     int levels = (1 << picture.bitDepth()) - 1;
     float[] in = picture.pixels().values();
     float[] out = new float[in.length];
+    float[] values = new float[levels + 1];
+    for (int i = 0; i <= levels; i++) {
+      values[i] = (float) (2.0 * i / levels - 1);
+    }
     for (int i = 0; i < in.length; i++) {
-      out[i] = (float) (2.0 * level(in[i], levels) / levels - 1);
+      out[i] = values[level(in[i], levels)];
     }
     return picture.withPixels(new HostTensor(picture.pixels().shape(), out));
   }
 
-  private static long level(float value, int levels) {
-    return Math.max(0, Math.min(levels, Math.round((value + 1.0) / 2 * levels)));
+  /** Rounded, halves up; NaN is 0. */
+  private static int level(float value, int levels) {
+    int nearest = (int) ((value + 1.0) / 2 * levels + 0.5);
+    return Math.max(0, Math.min(levels, nearest));
   }
 
   /** Number of samples outside [-1,1], which integer formats clip. */
@@ -461,8 +467,8 @@ public final class PictureFiles {
     int levels = (1 << depth) - 1;
     int[] samples = new int[2 * w * h];
     for (int i = 0; i < w * h; i++) {
-      samples[2 * i] = (int) level(picture.pixels().values()[i], levels);
-      samples[2 * i + 1] = (int) level(2 * picture.alpha().values()[i] - 1, levels);
+      samples[2 * i] = level(picture.pixels().values()[i], levels);
+      samples[2 * i + 1] = level(2 * picture.alpha().values()[i] - 1, levels);
     }
     ColorModel model =
         new ComponentColorModel(
@@ -496,17 +502,14 @@ public final class PictureFiles {
     int plane = picture.width() * picture.height();
     // OpenCV cannot write grey with alpha: in a TIFF such a picture becomes RGBA
     int stored = withAlpha ? 4 : colours;
-    float[] in = picture.pixels().values();
-    int levels = depth == 32 ? 1 : (1 << depth) - 1;
+    int levels = (1 << depth) - 1;
     float[] samples = new float[plane * stored];
-    for (int i = 0; i < plane; i++) {
-      for (int c = 0; c < stored; c++) {
-        float v;
-        if (withAlpha && c == 3) {
-          v = 2 * picture.alpha().values()[i] - 1;
-        } else {
-          v = in[(colours == 3 ? 2 - c : 0) * plane + i];
-        }
+    for (int c = 0; c < stored; c++) {
+      boolean alpha = withAlpha && c == 3;
+      float[] in = (alpha ? picture.alpha() : picture.pixels()).values();
+      int from = colours == 3 && !alpha ? (2 - c) * plane : 0;
+      for (int i = 0; i < plane; i++) {
+        float v = alpha ? 2 * in[i] - 1 : in[from + i];
         samples[i * stored + c] = depth == 32 ? (v + 1) / 2 : level(v, levels);
       }
     }

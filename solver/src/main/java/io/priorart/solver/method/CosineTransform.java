@@ -35,11 +35,18 @@ final class CosineTransform {
 
   /** {@code [frequency, position]}. */
   private static NDArray cosines(NDManager manager, int n) {
+    int period = 4 * n;
+    double[] cosine = new double[period];
+    for (int i = 0; i < period; i++) {
+      cosine[i] = Math.cos(2 * Math.PI * i / period);
+    }
     float[] values = new float[n * n];
     for (int k = 0; k < n; k++) {
       double norm = Math.sqrt((k == 0 ? 1.0 : 2.0) / n);
+      int angle = k;
       for (int i = 0; i < n; i++) {
-        values[k * n + i] = (float) (norm * Math.cos(Math.PI * (i + 0.5) * k / n));
+        values[k * n + i] = (float) (norm * cosine[angle]);
+        angle = (angle + 2 * k) % period; // (2 i + 1) k
       }
     }
     return manager.create(values, new Shape(n, n));

@@ -28,9 +28,9 @@ import java.util.SplittableRandom;
  * {@code g} come from two probes of random signs {@code s}: {@code g = s . (A^T A s)} entry by
  * entry, equal for both probes exactly when {@code A^T A} is diagonal. Bands count from the lowest
  * up to the first that the operator mixes with others, or where the noise hides the picture; the
- * slope is fitted to the upper half of them in log-log. An operator that mixes all frequencies
- * (missing pixels) or leaves fewer than six bands cannot be judged, and neither can a direction:
- * motion blur looks alike at any length.
+ * slope is fitted to the upper half of them in log-log. A measurement with missing entries, which
+ * mix all frequencies, is not tried; an operator that mixes them otherwise or leaves fewer than six
+ * bands cannot be judged, and neither can a direction: motion blur looks alike at any length.
  *
  * @param slope of the power spectrum; NaN when it cannot be judged
  * @param bands that it was fitted to, the upper half of those that count
@@ -72,7 +72,7 @@ public record SpectrumCheck(double slope, int bands, Judgement judgement) {
 
   /** Checks a problem's measurement; costs two applications of the operator. */
   public static SpectrumCheck of(Problem problem, NDManager manager) {
-    if (!(problem.operator() instanceof LinearOperator operator)) {
+    if (!(problem.operator() instanceof LinearOperator operator) || hasGaps(operator)) {
       return NOTHING;
     }
     Shape image = operator.imageShape();
@@ -98,6 +98,15 @@ public record SpectrumCheck(double slope, int bands, Judgement judgement) {
       double slope = slope(Arrays.copyOfRange(bands, from, bands.length)) / Math.log(BAND_RATIO);
       return new SpectrumCheck(slope, bands.length - from, judge(slope));
     }
+  }
+
+  private static boolean hasGaps(LinearOperator operator) {
+    for (float entry : operator.observed().values()) {
+      if (entry == 0) {
+        return true;
+      }
+    }
+    return false;
   }
 
   private static Judgement judge(double slope) {

@@ -12,6 +12,7 @@ import io.priorart.solver.LinearOperator;
 final class MaskOperator implements LinearOperator {
   private final Shape shape;
   private final HostTensor known;
+  private final HostTensor observed;
 
   /**
    * @param shape {@code [C, H, W]}
@@ -20,6 +21,16 @@ final class MaskOperator implements LinearOperator {
   MaskOperator(Shape shape, HostTensor known) {
     this.shape = shape;
     this.known = known;
+    observed = known == null ? null : repeated(known, shape);
+  }
+
+  private static HostTensor repeated(HostTensor known, Shape shape) {
+    int pixels = known.values().length;
+    float[] all = new float[Math.toIntExact(shape.size())];
+    for (int from = 0; from < all.length; from += pixels) {
+      System.arraycopy(known.values(), 0, all, from, pixels);
+    }
+    return new HostTensor(shape, all);
   }
 
   @Override
@@ -66,15 +77,7 @@ final class MaskOperator implements LinearOperator {
 
   @Override
   public HostTensor observed() {
-    if (known == null) {
-      return null;
-    }
-    int pixels = known.values().length;
-    float[] all = new float[Math.toIntExact(shape.size())];
-    for (int from = 0; from < all.length; from += pixels) {
-      System.arraycopy(known.values(), 0, all, from, pixels);
-    }
-    return new HostTensor(shape, all);
+    return observed;
   }
 
   private NDArray masked(NDArray x) {
