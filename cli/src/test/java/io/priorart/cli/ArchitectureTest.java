@@ -21,6 +21,7 @@ class ArchitectureTest {
               "io.priorart.models..",
               "io.priorart.runtime..",
               "io.priorart.cli..",
+              "io.priorart.v1..",
               "ai.djl.pytorch..",
               "org.opencv..",
               "java.nio.file..",
@@ -36,13 +37,24 @@ class ArchitectureTest {
           .resideInAnyPackage("io.priorart.runtime..", "io.priorart.cli..", "org.opencv..");
 
   @ArchTest
-  static final ArchRule RUNTIME_KNOWS_NO_COMMAND_LINE =
+  static final ArchRule RUNTIME_KNOWS_NO_DOOR =
       noClasses()
           .that()
           .resideInAPackage("io.priorart.runtime..")
           .should()
           .dependOnClassesThat()
-          .resideInAnyPackage("io.priorart.cli..", "picocli..", "ai.djl.pytorch..");
+          .resideInAnyPackage("io.priorart.cli..", "picocli..", "ai.djl.pytorch..", "jakarta..");
+
+  @ArchTest
+  static final ArchRule THE_WIRE_IS_KNOWN_BY_ITS_DOORS_ALONE =
+      noClasses()
+          .that()
+          .resideOutsideOfPackage("io.priorart.v1..")
+          .and()
+          .haveNameNotMatching("io\\.priorart\\.cli\\.RemoteDoor.*")
+          .should()
+          .dependOnClassesThat()
+          .resideInAnyPackage("io.priorart.v1..", "io.grpc..", "com.google.protobuf..");
 
   @ArchTest
   static final ArchRule OPENCV_LIVES_IN_RUNTIME_IMAGE =

@@ -14,6 +14,8 @@ import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.PrintStream;
 import java.io.UncheckedIOException;
+import java.net.InetAddress;
+import java.net.ServerSocket;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -100,6 +102,38 @@ class CommandLineTest {
         new ObjectMapper().readTree(compared.out()).path("psnr_outside").asDouble() > 90
             || compared.out().contains("Infinity"),
         compared.out());
+  }
+
+  @Test
+  void aServerThatIsNotThereIsNamed() throws IOException {
+    int free;
+    try (ServerSocket socket = new ServerSocket(0, 1, InetAddress.getLoopbackAddress())) {
+      free = socket.getLocalPort();
+    }
+    degrade("y.png", "--operator", "inpainting:random=0.5");
+    String[] common = {
+      "restore", file("y.png"), "-o", file("x.png"), "--problem", file("y.problem.json")
+    };
+    Result gone = run(with(common, "--server", "127.0.0.1:" + free));
+    assertEquals(1, gone.code());
+    assertTrue(gone.err().contains("server 127.0.0.1:" + free), gone.err());
+    Result misspelt = run(with(common, "--server", "http://localhost:8980"));
+    assertEquals(2, misspelt.code());
+    assertTrue(misspelt.err().contains("HOST:PORT"), misspelt.err());
+    assertFalse(Files.exists(dir.resolve("x.png")));
+  }
+
+  @Test
+  void serveRefusesWhatItCannotServeBeforeItStarts() throws IOException {
+    try (ServerSocket taken = new ServerSocket(0, 1, InetAddress.getLoopbackAddress())) {
+      Result inUse = run("serve", "--port", Integer.toString(taken.getLocalPort()));
+      assertEquals(2, inUse.code());
+      assertTrue(inUse.err().contains("port: cannot listen on 127.0.0.1"), inUse.err());
+    }
+    assertTrue(run("serve", "--slots", "0").err().contains("slots: must be 1 to 1024, was 0"));
+    Result unknown = run("serve", "--port", "0", "--model", file("nowhere"));
+    assertEquals(2, unknown.code());
+    assertTrue(unknown.err().contains("nowhere"), unknown.err());
   }
 
   @Test

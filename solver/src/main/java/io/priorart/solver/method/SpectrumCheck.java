@@ -101,12 +101,7 @@ public record SpectrumCheck(double slope, int bands, Judgement judgement) {
   }
 
   private static boolean hasGaps(LinearOperator operator) {
-    for (float entry : operator.observed().values()) {
-      if (entry == 0) {
-        return true;
-      }
-    }
-    return false;
+    return operator.observedCount() < operator.measurementShape().size();
   }
 
   private static Judgement judge(double slope) {
