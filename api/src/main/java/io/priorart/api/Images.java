@@ -6,9 +6,6 @@ import io.priorart.solver.PriorArtException;
 import io.priorart.v1.ArtifactRef;
 import io.priorart.v1.Image;
 import jakarta.inject.Singleton;
-import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
-import java.util.HexFormat;
 
 /** Files on the wire: inside of a message while they are small, else artifacts. */
 @Singleton
@@ -71,14 +68,5 @@ public final class Images {
 
   public Answer answer() {
     return new Answer();
-  }
-
-  /** SHA-256 of some bytes in hexadecimal digits. */
-  static String sha256(byte[] bytes) {
-    try {
-      return HexFormat.of().formatHex(MessageDigest.getInstance("SHA-256").digest(bytes));
-    } catch (NoSuchAlgorithmException e) {
-      throw new AssertionError(e);
-    }
   }
 }

@@ -8,6 +8,7 @@ import io.priorart.runtime.Comparison;
 import io.priorart.runtime.Degrader;
 import io.priorart.runtime.Limits;
 import io.priorart.runtime.OperatorRequest;
+import io.priorart.runtime.Sha256;
 import io.priorart.runtime.image.Picture;
 import io.priorart.runtime.image.PictureFiles;
 import io.priorart.runtime.image.PictureFormat;
@@ -73,7 +74,7 @@ public final class RestorationGrpc implements BindableService, RestorationServic
       RestoreEvent.Finished before =
           wire.getRequestId().isEmpty()
               ? null
-              : shared.answers().begin(wire.getRequestId(), Images.sha256(wire.toByteArray()));
+              : shared.answers().begin(wire.getRequestId(), Sha256.of(wire.toByteArray()));
       if (before != null) {
         events.send(RestorationCall.accepted(0));
         events.finish(RestoreEvent.newBuilder().setFinished(before).build());

@@ -20,6 +20,7 @@ import io.priorart.runtime.OperatorRequest;
 import io.priorart.runtime.Report;
 import io.priorart.runtime.RestoreListener;
 import io.priorart.runtime.Restorer;
+import io.priorart.runtime.Sha256;
 import io.priorart.runtime.image.PictureFiles;
 import io.priorart.runtime.image.PictureFormat;
 import io.priorart.solver.ErrorKind;
@@ -48,10 +49,7 @@ import io.priorart.v1.UploadRequest;
 import io.priorart.v1.UploadResponse;
 import java.io.ByteArrayOutputStream;
 import java.nio.file.Path;
-import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
 import java.util.ArrayList;
-import java.util.HexFormat;
 import java.util.Iterator;
 import java.util.List;
 import java.util.Map;
@@ -265,7 +263,8 @@ final class RemoteDoor implements RestoreDoor {
   }
 
   private ArtifactRef upload(byte[] file) {
-    ArtifactRef ref = ArtifactRef.newBuilder().setSha256(sha256(file)).setSize(file.length).build();
+    ArtifactRef ref =
+        ArtifactRef.newBuilder().setSha256(Sha256.of(file)).setSize(file.length).build();
     ExistsResponse there =
         ArtifactServiceGrpc.newBlockingStub(channel)
             .exists(ExistsRequest.newBuilder().setArtifact(ref).build());
@@ -331,18 +330,10 @@ final class RemoteDoor implements RestoreDoor {
     while (chunks.hasNext()) {
       out.writeBytes(chunks.next().getChunk().toByteArray());
     }
-    if (!sha256(out.toByteArray()).equals(image.getArtifact().getSha256())) {
+    if (!Sha256.of(out.toByteArray()).equals(image.getArtifact().getSha256())) {
       throw new PriorArtException(ErrorKind.INTERNAL, "server: a result arrived damaged");
     }
     return out.toByteArray();
-  }
-
-  private static String sha256(byte[] bytes) {
-    try {
-      return HexFormat.of().formatHex(MessageDigest.getInstance("SHA-256").digest(bytes));
-    } catch (NoSuchAlgorithmException e) {
-      throw new AssertionError(e);
-    }
   }
 
   // ---- the answer

@@ -12,6 +12,7 @@ import io.priorart.runtime.Limits;
 import io.priorart.runtime.OperatorRequest;
 import io.priorart.runtime.RestoreListener;
 import io.priorart.runtime.Restorer;
+import io.priorart.runtime.Sha256;
 import io.priorart.runtime.image.Picture;
 import io.priorart.runtime.image.PictureFiles;
 import io.priorart.solver.ErrorKind;
@@ -25,11 +26,8 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
-import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
 import java.util.ArrayList;
 import java.util.Comparator;
-import java.util.HexFormat;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
@@ -183,7 +181,7 @@ public final class QualityBench {
           samples.add(
               new Sample(
                   file.getFileName().toString(),
-                  sha256(Files.readAllBytes(file)),
+                  Sha256.of(Files.readAllBytes(file)),
                   PictureFiles.read(file, Limits.PIXELS)));
         }
       }
@@ -306,14 +304,6 @@ public final class QualityBench {
     CRC32 crc = new CRC32();
     crc.update(name.getBytes(StandardCharsets.UTF_8));
     return crc.getValue() & 0xffff;
-  }
-
-  private static String sha256(byte[] bytes) {
-    try {
-      return HexFormat.of().formatHex(MessageDigest.getInstance("SHA-256").digest(bytes));
-    } catch (NoSuchAlgorithmException e) {
-      throw new IllegalStateException(e);
-    }
   }
 
   /** Through text, so that a number has the type that reading gives it. */

@@ -1,5 +1,6 @@
 package io.priorart.runtime.service;
 
+import io.priorart.runtime.Sha256;
 import io.priorart.solver.ErrorKind;
 import io.priorart.solver.PriorArtException;
 import java.io.IOException;
@@ -12,13 +13,11 @@ import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
 import java.nio.file.attribute.FileTime;
 import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
 import java.time.Clock;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayList;
 import java.util.HashSet;
-import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -160,7 +159,7 @@ public final class ArtifactStore {
 
   /** Stores bytes made here; returns their hash. */
   public String put(byte[] bytes) {
-    String sha256 = sha256(bytes);
+    String sha256 = Sha256.of(bytes);
     synchronized (this) {
       if (find(sha256).whole()) {
         return sha256;
@@ -216,7 +215,7 @@ public final class ArtifactStore {
               Long.toString(Math.max(1, untilNextExpiry().toSeconds()))),
           null);
     }
-    MessageDigest digest = digest();
+    MessageDigest digest = Sha256.digest();
     FileChannel channel;
     try {
       if (offset > 0) {
@@ -301,7 +300,7 @@ public final class ArtifactStore {
         throw PriorArtException.badField(
             "chunk", "only %d of the %d bytes announced arrived".formatted(received, size));
       }
-      String actual = HexFormat.of().formatHex(digest.digest());
+      String actual = Sha256.text(digest.digest());
       synchronized (ArtifactStore.this) {
         if (!actual.equals(sha256)) {
           delete(part);
@@ -411,17 +410,5 @@ public final class ArtifactStore {
 
   private static String shown(String text) {
     return text.length() > 80 ? text.substring(0, 80) + "..." : text;
-  }
-
-  private static String sha256(byte[] bytes) {
-    return HexFormat.of().formatHex(digest().digest(bytes));
-  }
-
-  private static MessageDigest digest() {
-    try {
-      return MessageDigest.getInstance("SHA-256");
-    } catch (NoSuchAlgorithmException e) {
-      throw new AssertionError(e);
-    }
   }
 }
