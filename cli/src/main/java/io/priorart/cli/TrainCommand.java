@@ -2,7 +2,9 @@ package io.priorart.cli;
 
 import io.priorart.models.engine.GracefulExit;
 import io.priorart.models.network.AutoencoderKL;
+import io.priorart.models.network.DenoisingUNet;
 import io.priorart.models.train.AutoencoderTraining;
+import io.priorart.models.train.DenoiserTraining;
 import io.priorart.models.train.DiffusionTraining;
 import io.priorart.models.train.PictureFolder;
 import io.priorart.models.train.TrainingListener;
@@ -21,8 +23,12 @@ import picocli.CommandLine.Option;
     name = "train",
     description = "Trains a prior on pictures of your own.",
     mixinStandardHelpOptions = true,
-    subcommands = {TrainCommand.Autoencoder.class, TrainCommand.Diffusion.class},
-    synopsisSubcommandLabel = "(autoencoder | diffusion)")
+    subcommands = {
+      TrainCommand.Autoencoder.class,
+      TrainCommand.Diffusion.class,
+      TrainCommand.Denoiser.class
+    },
+    synopsisSubcommandLabel = "(autoencoder | diffusion | denoiser)")
 final class TrainCommand {
   /** What every training takes. */
   static final class Common {
@@ -252,6 +258,78 @@ final class TrainCommand {
                 common.seed()),
             common.pictures(),
             common.state("diffusion"),
+            common.out(),
+            stop,
+            new ConsoleListener());
+      }
+      return 0;
+    }
+  }
+
+  @Command(
+      name = "denoiser",
+      description =
+          "Trains a denoiser of pictures themselves (DenoisingUNet), a prior without codec or text.",
+      mixinStandardHelpOptions = true)
+  static final class Denoiser implements Callable<Integer> {
+    private static final double SIGMA_DATA = 0.5;
+
+    @Mixin private Common common;
+
+    @Option(
+        names = "--channels",
+        split = ",",
+        defaultValue = "64,128,192,256",
+        description =
+            "Width of each level; each level after the first halves the size. Default: ${DEFAULT-VALUE}")
+    private int[] channels;
+
+    @Option(
+        names = "--layers-per-block",
+        defaultValue = "2",
+        description = "Residual blocks of a level, down and up. Default: ${DEFAULT-VALUE}")
+    private int layersPerBlock;
+
+    @Option(
+        names = "--patch",
+        defaultValue = "96",
+        description = "Side of the training crops in pixels. Default: ${DEFAULT-VALUE}")
+    private int patch;
+
+    @Option(
+        names = "--batch",
+        defaultValue = "8",
+        description = "Crops a step. Default: ${DEFAULT-VALUE}")
+    private int batch;
+
+    @Option(
+        names = "--learning-rate",
+        defaultValue = "1e-3",
+        description = "Peak rate. Default: ${DEFAULT-VALUE}")
+    private double learningRate;
+
+    @Option(
+        names = "--sigma-min",
+        defaultValue = "0.01",
+        description = "Smallest noise level on the [-1,1] scale. Default: ${DEFAULT-VALUE}")
+    private double sigmaMin;
+
+    @Option(
+        names = "--sigma-max",
+        defaultValue = "8",
+        description = "Largest noise level on the [-1,1] scale. Default: ${DEFAULT-VALUE}")
+    private double sigmaMax;
+
+    @Override
+    public Integer call() throws Exception {
+      try (GracefulExit.Task stop = GracefulExit.begin()) {
+        DenoiserTraining.run(
+            new DenoisingUNet.Config(
+                3, 2, channels, layersPerBlock, 128, SIGMA_DATA, sigmaMin, sigmaMax),
+            new DenoiserTraining.Options(
+                patch, batch, learningRate, common.duration(), common.seed()),
+            common.pictures(),
+            common.state("denoiser"),
             common.out(),
             stop,
             new ConsoleListener());
