@@ -1,0 +1,182 @@
+package io.priorart.models.network;
+
+import io.priorart.models.engine.Graph;
+import io.priorart.models.engine.Value;
+import io.priorart.models.engine.WeightNames;
+import io.priorart.models.network.Layers.Conv2d;
+import io.priorart.models.network.Layers.Linear;
+import java.util.ArrayList;
+import java.util.List;
+
+/**
+ * A denoiser of pictures: a fully convolutional residual U-Net without normalisation (DRUNet, Zhang
+ * et al., TPAMI 2021, arXiv 2008.13751), told the noise level, in the preconditioning of Karras et
+ * al. (NeurIPS 2022, arXiv 2206.00364, table 1):
+ *
+ * <pre>
+ *   D(x, sigma) = c_skip x + c_out F(c_in x, ln(sigma) / 4)
+ *   c_skip = s^2 / (sigma^2 + s^2),  c_out = sigma s / sqrt(sigma^2 + s^2),  c_in = 1 / sqrt(sigma^2 + s^2)
+ * </pre>
+ *
+ * with {@code s} the deviation of pictures. {@code F} takes any size that is a multiple of {@link
+ * Config#stride}: squares of {@code patchSize} pixels become channels, each level after the first
+ * halves the size, the way up adds what the way down saw. No normalisation, because statistics over
+ * a whole picture would change with its size.
+ *
+ * <p>Deviations from DRUNet: the noise level scales each block's features instead of being one more
+ * input channel; SiLU for ReLU; biases.
+ */
+public final class DenoisingUNet {
+  /**
+   * @param channels of a picture
+   * @param patchSize side of the squares of pixels that the network sees as one
+   * @param blockOutChannels width of each level
+   * @param layersPerBlock residual blocks of a level, on the way down and on the way up
+   * @param embeddingWidth of the noise level
+   * @param sigmaData deviation of pictures in [-1,1]
+   * @param sigmaMin smallest noise level of the training
+   * @param sigmaMax largest noise level of the training
+   */
+  public record Config(
+      int channels,
+      int patchSize,
+      int[] blockOutChannels,
+      int layersPerBlock,
+      int embeddingWidth,
+      double sigmaData,
+      double sigmaMin,
+      double sigmaMax) {
+    /** Reads {@code config.json}. */
+    public static Config of(ConfigNode c) {
+      c.requireDefault("_class_name", "DenoisingUNet");
+      Config config =
+          new Config(
+              c.integer("channels", 3, 3, 3),
+              c.integer("patch_size", 2, 1, 8),
+              c.list("block_out_channels", new int[] {64, 128, 192, 256}, 1, 4096),
+              c.integer("layers_per_block", 2, 1, 32),
+              c.integer("embedding_width", 128, 1, 4096),
+              c.number("sigma_data", 0.5),
+              c.number("sigma_min", 0.01),
+              c.number("sigma_max", 10));
+      if (!(config.sigmaData > 0 && config.sigmaData < 1e3)) {
+        throw c.bad("sigma_data", "must be more than 0, was " + config.sigmaData);
+      }
+      if (!(config.sigmaMin > 0 && config.sigmaMin < config.sigmaMax && config.sigmaMax < 1e6)) {
+        throw c.bad("sigma_max", "must be more than sigma_min, and that more than 0");
+      }
+      return config;
+    }
+
+    /** Pixels that a picture's side must be a multiple of. */
+    public int stride() {
+      return patchSize << (blockOutChannels.length - 1);
+    }
+  }
+
+  private static final int OCTAVES = 8;
+
+  private final Config config;
+  private final Linear embedding1;
+  private final Linear embedding2;
+  private final Conv2d convIn;
+  private final List<List<Block>> down = new ArrayList<>();
+  private final List<Conv2d> downsample = new ArrayList<>();
+  private final List<List<Block>> up = new ArrayList<>();
+  private final List<Conv2d> upsample = new ArrayList<>();
+  private final Conv2d convOut;
+
+  public DenoisingUNet(Config config, WeightNames names) {
+    this.config = config;
+    int[] width = config.blockOutChannels();
+    int emb = config.embeddingWidth();
+    int samples = config.channels() * config.patchSize() * config.patchSize();
+    embedding1 = new Linear(names.at("noise_embedding").at("linear_1"), 2 * OCTAVES, emb);
+    embedding2 = new Linear(names.at("noise_embedding").at("linear_2"), emb, emb);
+    convIn = Conv2d.same3x3(names.at("conv_in"), samples, width[0]);
+    for (int i = 0; i < width.length; i++) {
+      WeightNames level = names.at("down_blocks").at(i);
+      down.add(blocks(level, width[i]));
+      if (i + 1 < width.length) {
+        downsample.add(new Conv2d(level.at("downsample"), width[i], width[i + 1], 2, 2, 0));
+      }
+    }
+    for (int i = 0; i + 1 < width.length; i++) {
+      WeightNames level = names.at("up_blocks").at(i);
+      upsample.add(Conv2d.pointwise(level.at("upsample"), width[i + 1], 4 * width[i]));
+      up.add(blocks(level, width[i]));
+    }
+    convOut = Conv2d.same3x3(names.at("conv_out"), width[0], samples);
+  }
+
+  private List<Block> blocks(WeightNames level, int width) {
+    List<Block> blocks = new ArrayList<>();
+    for (int k = 0; k < config.layersPerBlock(); k++) {
+      blocks.add(new Block(level.at("blocks").at(k), width, config.embeddingWidth()));
+    }
+    return blocks;
+  }
+
+  /** {@code x + conv2(silu(conv1(silu(x)) (1 + scale(e))))}. */
+  private static final class Block {
+    private final Conv2d conv1;
+    private final Linear scale;
+    private final Conv2d conv2;
+
+    Block(WeightNames names, int width, int embeddingWidth) {
+      conv1 = Conv2d.same3x3(names.at("conv1"), width, width);
+      scale = new Linear(names.at("scale"), embeddingWidth, width);
+      conv2 = Conv2d.same3x3(names.at("conv2"), width, width);
+    }
+
+    Value forward(Graph g, Value x, Value embedding) {
+      Value gain = g.unsqueeze(g.unsqueeze(g.add(scale.forward(g, embedding), 1.0), -1), -1);
+      Value h = g.mul(conv1.forward(g, g.silu(x)), gain);
+      return g.add(x, conv2.forward(g, g.silu(h)));
+    }
+  }
+
+  /**
+   * {@code F}.
+   *
+   * @param x {@code c_in x}, {@code [N, 3, H, W]} in compute type and layout
+   * @param noise {@code ln(sigma) / 4}, float32 {@code [N]}
+   * @return {@code [N, 3, H, W]} in compute type
+   */
+  public Value forward(Graph g, Value x, Value noise) {
+    Value octaves = g.exp(g.mul(g.arange(OCTAVES), Math.log(2)));
+    Value phase = g.mul(g.unsqueeze(noise, 1), octaves);
+    Value features = g.toCompute(g.concat(1, g.sin(phase), g.cos(phase)), false);
+    Value e = g.silu(embedding2.forward(g, g.silu(embedding1.forward(g, features))));
+    Value h = convIn.forward(g, pixelUnshuffle(g, x));
+    List<Value> seen = new ArrayList<>();
+    for (int i = 0; i < down.size(); i++) {
+      h = all(g, down.get(i), h, e);
+      if (i < downsample.size()) {
+        seen.add(h);
+        h = downsample.get(i).forward(g, h);
+      }
+    }
+    for (int i = up.size() - 1; i >= 0; i--) {
+      h = g.call("torch.pixel_shuffle", upsample.get(i).forward(g, h), 2);
+      h = all(g, up.get(i), g.add(h, seen.get(i)), e);
+    }
+    Value out = convOut.forward(g, h);
+    return config.patchSize() == 1 ? out : g.call("torch.pixel_shuffle", out, config.patchSize());
+  }
+
+  private Value pixelUnshuffle(Graph g, Value x) {
+    // what unshuffles comes back in plain layout
+    return config.patchSize() == 1
+        ? x
+        : g.toCompute(g.call("torch.pixel_unshuffle", x, config.patchSize()), true);
+  }
+
+  private static Value all(Graph g, List<Block> blocks, Value x, Value embedding) {
+    Value h = x;
+    for (Block block : blocks) {
+      h = block.forward(g, h, embedding);
+    }
+    return h;
+  }
+}
