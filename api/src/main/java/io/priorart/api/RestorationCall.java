@@ -4,7 +4,7 @@ import com.google.protobuf.ByteString;
 import com.google.protobuf.InvalidProtocolBufferException;
 import com.google.protobuf.util.Durations;
 import com.google.protobuf.util.JsonFormat;
-import io.priorart.models.DiffusionPipeline;
+import io.priorart.models.Prior;
 import io.priorart.runtime.FileRestorer;
 import io.priorart.runtime.Json;
 import io.priorart.runtime.Report;
@@ -153,7 +153,7 @@ final class RestorationCall implements SolveQueue.Task {
   private final class Model implements AutoCloseable {
     private ModelPool.Lease lease;
 
-    DiffusionPipeline open() {
+    Prior open() {
       lease = shared.service.models().lease(restoration.model(), restoration.precision());
       return lease.pipeline();
     }

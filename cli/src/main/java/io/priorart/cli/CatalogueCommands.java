@@ -1,6 +1,7 @@
 package io.priorart.cli;
 
-import io.priorart.models.DiffusionPipeline;
+import io.priorart.models.ModelFamilies;
+import io.priorart.models.Prior;
 import io.priorart.models.engine.CompileOptions;
 import io.priorart.runtime.Checkpoints;
 import io.priorart.runtime.Json;
@@ -99,7 +100,7 @@ final class CatalogueCommands {
     List<Map<String, Object>> items() {
       List<Map<String, Object>> all = new ArrayList<>();
       for (Path folder : Checkpoints.bundled()) {
-        try (DiffusionPipeline pipeline = DiffusionPipeline.load(folder, CompileOptions.AUTO)) {
+        try (Prior pipeline = ModelFamilies.load(folder, CompileOptions.AUTO)) {
           Map<String, Object> out = new LinkedHashMap<>();
           out.put("name", pipeline.name());
           out.put("summary", "latent diffusion, %,d parameters".formatted(pipeline.parameters()));

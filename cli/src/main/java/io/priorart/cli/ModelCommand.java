@@ -1,6 +1,7 @@
 package io.priorart.cli;
 
-import io.priorart.models.DiffusionPipeline;
+import io.priorart.models.ModelFamilies;
+import io.priorart.models.Prior;
 import io.priorart.models.engine.CompileOptions;
 import io.priorart.models.engine.Precision;
 import io.priorart.models.weights.SafetensorsFile;
@@ -77,8 +78,8 @@ final class ModelCommand {
       }
       SafetensorsFile file = SafetensorsFile.open(inputs);
       Map<String, HostTensor> results = new LinkedHashMap<>();
-      try (DiffusionPipeline pipeline =
-          DiffusionPipeline.load(model, CompileOptions.REFERENCE.withPrecision(precision))) {
+      try (Prior pipeline =
+          ModelFamilies.load(model, CompileOptions.REFERENCE.withPrecision(precision))) {
         for (String part : PARTS) {
           Map<String, HostTensor> tensors = new LinkedHashMap<>();
           for (String name : file.shapes().keySet()) {

@@ -1,6 +1,6 @@
 package io.priorart.cli;
 
-import io.priorart.models.DiffusionPipeline;
+import io.priorart.models.Prior;
 import picocli.CommandLine.Option;
 
 /** What a text-conditioned model is told. */
@@ -39,12 +39,12 @@ final class PromptOptions {
   }
 
   /** Says so when the model reads only the beginning of a prompt. */
-  void warn(DiffusionPipeline model) {
+  void warn(Prior model) {
     warn(model, "prompt", prompt);
     warn(model, "negative-prompt", negativePrompt);
   }
 
-  private static void warn(DiffusionPipeline model, String option, String text) {
+  private static void warn(Prior model, String option, String text) {
     if (model.truncates(text)) {
       System.err.println("--" + option + " is longer than the text encoder reads; its end is cut");
     }

@@ -3,7 +3,7 @@ package io.priorart.cli;
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.Shape;
-import io.priorart.models.DiffusionPipeline;
+import io.priorart.models.Prior;
 import io.priorart.models.engine.GracefulExit;
 import io.priorart.models.weights.SafetensorsFile;
 import io.priorart.runtime.Json;
@@ -98,7 +98,7 @@ final class SampleCommand implements Callable<Integer> {
     long begin = System.nanoTime();
     try (GracefulExit.Task cancel = GracefulExit.begin();
         Sources open = model) {
-      DiffusionPipeline pipeline = model.get();
+      Prior pipeline = model.get();
       text.warn(pipeline);
       LatentDiffusionModel bound = pipeline.bind(height, width);
       try (NDManager manager = bound.manager().newSubManager();
@@ -135,7 +135,7 @@ final class SampleCommand implements Callable<Integer> {
     return start.to(manager);
   }
 
-  private void print(DiffusionPipeline pipeline, double seconds) {
+  private void print(Prior pipeline, double seconds) {
     Map<String, Object> report = new LinkedHashMap<>();
     report.put("output", output.toString());
     report.put(

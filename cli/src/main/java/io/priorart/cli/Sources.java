@@ -1,6 +1,7 @@
 package io.priorart.cli;
 
-import io.priorart.models.DiffusionPipeline;
+import io.priorart.models.ModelFamilies;
+import io.priorart.models.Prior;
 import io.priorart.models.engine.CompileOptions;
 import io.priorart.models.engine.Precision;
 import io.priorart.runtime.Checkpoints;
@@ -8,7 +9,7 @@ import java.util.function.Supplier;
 import picocli.CommandLine.Option;
 
 /** The model of a command: opened when first asked for, closed with the command. */
-final class Sources implements Supplier<DiffusionPipeline>, AutoCloseable {
+final class Sources implements Supplier<Prior>, AutoCloseable {
   @Option(
       names = "--model",
       defaultValue = Checkpoints.BUNDLED,
@@ -32,13 +33,13 @@ final class Sources implements Supplier<DiffusionPipeline>, AutoCloseable {
       description = "cpu is what this build carries. Default: ${DEFAULT-VALUE}")
   private String device;
 
-  private DiffusionPipeline pipeline;
+  private Prior pipeline;
 
   @Override
-  public DiffusionPipeline get() {
+  public Prior get() {
     if (pipeline == null) {
       pipeline =
-          DiffusionPipeline.load(
+          ModelFamilies.load(
               Checkpoints.resolve(model), CompileOptions.AUTO.withPrecision(precision));
     }
     return pipeline;

@@ -17,7 +17,6 @@ import io.priorart.models.network.ConfigNode;
 import io.priorart.models.network.UNet2DConditionModel;
 import io.priorart.models.tokenizer.ClipTokenizer;
 import io.priorart.models.weights.PrefixedSource;
-import io.priorart.models.weights.SafetensorsFile;
 import io.priorart.solver.Conditioning;
 import io.priorart.solver.ErrorKind;
 import io.priorart.solver.HostTensor;
@@ -26,15 +25,6 @@ import io.priorart.solver.NoiseSchedule;
 import io.priorart.solver.PriorArtException;
 import io.priorart.solver.schedule.BetaSchedule;
 import io.priorart.solver.schedule.VariancePreservingSchedule;
-import java.io.IOException;
-import java.io.InputStream;
-import java.io.UncheckedIOException;
-import java.nio.file.Files;
-import java.nio.file.Path;
-import java.security.DigestInputStream;
-import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
-import java.util.HexFormat;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -45,8 +35,10 @@ import java.util.stream.Stream;
  * encoder, tokenizer, noise schedule. Safe for concurrent use; {@link #bind} gives the solver's
  * view for one picture size.
  */
-public final class DiffusionPipeline implements AutoCloseable {
-  private final Path directory;
+public final class DiffusionPipeline implements Prior {
+  static final String CLASS_NAME = "StableDiffusionPipeline";
+
+  private final CheckpointFolder folder;
   private final NDManager manager = ScriptModule.newManager();
   private final AutoencoderKL.Config vae;
   private final UNet2DConditionModel.Config unetConfig;
@@ -59,39 +51,22 @@ public final class DiffusionPipeline implements AutoCloseable {
   private final ScriptModule textEncoder;
   private final int vocabularySize;
   private final Precision precision;
-  private String hash;
 
-  /**
-   * Loads a checkpoint.
-   *
-   * @throws PriorArtException NOT_FOUND, INVALID_ARGUMENT or FAILED_PRECONDITION naming the file
-   *     and the defect
-   */
-  public static DiffusionPipeline load(Path directory, CompileOptions options) {
-    return new DiffusionPipeline(directory, options);
-  }
-
-  private DiffusionPipeline(Path directory, CompileOptions options) {
-    this.directory = directory;
+  DiffusionPipeline(CheckpointFolder folder, CompileOptions options) {
+    this.folder = folder;
     precision = options.precision();
     try {
-      if (!Files.isDirectory(directory)) {
-        throw new PriorArtException(
-            ErrorKind.NOT_FOUND, "model: " + directory + " is no checkpoint folder");
-      }
-      ConfigNode index = ConfigNode.read(directory.resolve("model_index.json"));
-      index.requireDefault("_class_name", "StableDiffusionPipeline");
-      vae = AutoencoderKL.Config.of(config("vae"));
-      unetConfig = UNet2DConditionModel.Config.of(config("unet"));
-      ClipTextModel.Config text = ClipTextModel.Config.of(config("text_encoder"));
+      vae = AutoencoderKL.Config.of(folder.config("vae"));
+      unetConfig = UNet2DConditionModel.Config.of(folder.config("unet"));
+      ClipTextModel.Config text = ClipTextModel.Config.of(folder.config("text_encoder"));
       requireMatching(text);
-      ConfigNode scheduler = ConfigNode.read(directory.resolve("scheduler/scheduler_config.json"));
+      ConfigNode scheduler = folder.config("scheduler", "scheduler_config.json");
       prediction = PredictionType.of(scheduler);
       schedule = schedule(scheduler);
       vocabularySize = text.vocabSize();
-      tokenizer = ClipTokenizer.open(directory.resolve("tokenizer"), text.maxPositionEmbeddings());
-      unet = load(unetScript(options), weights("unet", "diffusion_pytorch_model"));
-      TensorSource vaeWeights = weights("vae", "diffusion_pytorch_model");
+      tokenizer = ClipTokenizer.open(folder.path("tokenizer"), text.maxPositionEmbeddings());
+      unet = load(unetScript(options), folder.weights("unet", "diffusion_pytorch_model"));
+      TensorSource vaeWeights = folder.weights("vae", "diffusion_pytorch_model");
       encoder =
           load(encoderScript(options), new PrefixedSource(vaeWeights, "encoder.", "quant_conv."));
       decoder =
@@ -101,19 +76,11 @@ public final class DiffusionPipeline implements AutoCloseable {
       textEncoder =
           load(
               ClipTextModel.compile(text, options),
-              new ClipWeights(weights("text_encoder", "model")));
+              new ClipWeights(folder.weights("text_encoder", "model")));
     } catch (RuntimeException e) {
       manager.close();
       throw e;
     }
-  }
-
-  private ConfigNode config(String part) {
-    return ConfigNode.read(directory.resolve(part).resolve("config.json"));
-  }
-
-  private TensorSource weights(String part, String stem) {
-    return SafetensorsFile.open(directory.resolve(part).resolve(stem + ".safetensors"));
   }
 
   private ScriptModule load(Script script, TensorSource source) {
@@ -216,7 +183,7 @@ public final class DiffusionPipeline implements AutoCloseable {
     plain.returns(mean(plain, net, plain.input("x")));
     Graph g = builder.method("encode");
     Value x = g.input("x");
-    Value padded = pick(g, x, g.input("rows"), g.input("columns"));
+    Value padded = g.pick(x, g.input("rows"), g.input("columns"));
     g.returns(g.mul(g.add(mean(g, net, padded), -vae.shiftFactor()), vae.scalingFactor()));
     return builder.build();
   }
@@ -235,31 +202,28 @@ public final class DiffusionPipeline implements AutoCloseable {
     Graph g = builder.method("decode");
     Value z = g.add(g.mul(g.input("z"), 1 / vae.scalingFactor()), vae.shiftFactor());
     Value picture = g.toFloat32(net.forward(g, g.toCompute(z, true)));
-    g.returns(pick(g, picture, g.input("rows"), g.input("columns")));
+    g.returns(g.pick(picture, g.input("rows"), g.input("columns")));
     return builder.build();
-  }
-
-  private static Value pick(Graph g, Value x, Value rows, Value columns) {
-    return g.call("torch.index_select", g.call("torch.index_select", x, 2, rows), 3, columns);
   }
 
   // ---- the public face
 
-  /** The folder's name. */
+  @Override
   public String name() {
-    return directory.toAbsolutePath().normalize().getFileName().toString();
+    return folder.name();
   }
 
-  /** Arithmetic of its networks. */
+  @Override
   public Precision precision() {
     return precision;
   }
 
+  @Override
   public NoiseSchedule schedule() {
     return schedule;
   }
 
-  /** Number of parameters of all networks. */
+  @Override
   public long parameters() {
     return Stream.of(unet, encoder, decoder, textEncoder)
         .flatMap(m -> m.script().weights().stream())
@@ -267,44 +231,12 @@ public final class DiffusionPipeline implements AutoCloseable {
         .sum();
   }
 
-  /**
-   * SHA-256 over the names and contents of the checkpoint's weights and configurations, in name
-   * order; computed once.
-   */
-  public synchronized String hash() {
-    if (hash == null) {
-      hash = contentHash();
-    }
-    return hash;
+  @Override
+  public String hash() {
+    return folder.hash();
   }
 
-  private String contentHash() {
-    try (Stream<Path> files = Files.walk(directory)) {
-      MessageDigest digest = MessageDigest.getInstance("SHA-256");
-      for (Path file :
-          files
-              .filter(f -> f.toString().matches(".*\\.(safetensors|json|txt)"))
-              .sorted()
-              .toList()) {
-        digest.update(directory.relativize(file).toString().getBytes());
-        try (InputStream in = new DigestInputStream(Files.newInputStream(file), digest)) {
-          in.transferTo(java.io.OutputStream.nullOutputStream());
-        }
-      }
-      return HexFormat.of().formatHex(digest.digest());
-    } catch (IOException e) {
-      throw new UncheckedIOException(e);
-    } catch (NoSuchAlgorithmException e) {
-      throw new AssertionError(e);
-    }
-  }
-
-  /**
-   * The solver's view of this model for pictures of one size; holds no weights of its own.
-   *
-   * @param height 1 or more pixels; padded inside to the networks' stride by reflection
-   * @param width as {@code height}
-   */
+  @Override
   public LatentDiffusionModel bind(int height, int width) {
     return new BoundPipeline(this, height, width);
   }
@@ -348,7 +280,7 @@ public final class DiffusionPipeline implements AutoCloseable {
         positive, guidanceScale == 1 ? null : embed(target, negativePrompt), guidanceScale);
   }
 
-  /** Whether the text encoder would cut this prompt. */
+  @Override
   public boolean truncates(String prompt) {
     return tokenizer.encode(prompt).truncated();
   }
@@ -361,28 +293,32 @@ public final class DiffusionPipeline implements AutoCloseable {
   }
 
   /**
-   * Runs one network on tensors from outside, so that people can check a conversion.
+   * {@inheritDoc}
    *
-   * @param part {@code unet} (sample, timestep, encoder_hidden_states), {@code vae.encoder} (x),
-   *     {@code vae.decoder} (z), {@code text_encoder} (input_ids)
-   * @param inputs by name
-   * @return the network's output, unscaled
+   * <p>Parts: {@code unet} (sample, timestep, encoder_hidden_states), {@code vae.encoder} (x),
+   * {@code vae.decoder} (z), {@code text_encoder} (input_ids).
    */
+  @Override
   public HostTensor trace(String part, Map<String, HostTensor> inputs) {
     try (NDManager scratch = manager.newSubManager()) {
       return switch (part) {
         case "unet" ->
             trace(
                 unet,
-                checked(inputs, "sample", 4, unetConfig.inChannels(), unetConfig.stride())
+                TraceInputs.checked(
+                        inputs, "sample", 4, unetConfig.inChannels(), unetConfig.stride())
                     .to(scratch),
-                checked(inputs, "timestep", 1, -1, 1).to(scratch),
-                checked(inputs, "encoder_hidden_states", 3, -1, 1, unetConfig.crossAttentionDim())
+                TraceInputs.checked(inputs, "timestep", 1, -1, 1).to(scratch),
+                TraceInputs.checked(
+                        inputs, "encoder_hidden_states", 3, -1, 1, unetConfig.crossAttentionDim())
                     .to(scratch));
         case "vae.encoder" ->
-            trace(encoder, checked(inputs, "x", 4, vae.inChannels(), vae.stride()).to(scratch));
+            trace(
+                encoder,
+                TraceInputs.checked(inputs, "x", 4, vae.inChannels(), vae.stride()).to(scratch));
         case "vae.decoder" ->
-            trace(decoder, checked(inputs, "z", 4, vae.latentChannels(), 1).to(scratch));
+            trace(
+                decoder, TraceInputs.checked(inputs, "z", 4, vae.latentChannels(), 1).to(scratch));
         case "text_encoder" -> trace(textEncoder, tokenIds(scratch, inputs));
         default ->
             throw new PriorArtException(
@@ -397,7 +333,7 @@ public final class DiffusionPipeline implements AutoCloseable {
   }
 
   private NDArray tokenIds(NDManager scratch, Map<String, HostTensor> inputs) {
-    HostTensor ids = checked(inputs, "input_ids", 2, -1, 1);
+    HostTensor ids = TraceInputs.checked(inputs, "input_ids", 2, -1, 1);
     if (ids.shape().get(1) > tokenizer.maxLength()) {
       throw PriorArtException.badField(
           "input_ids", "has more than " + tokenizer.maxLength() + " positions");
@@ -411,41 +347,6 @@ public final class DiffusionPipeline implements AutoCloseable {
       }
     }
     return scratch.create(values, ids.shape());
-  }
-
-  private static HostTensor checked(
-      Map<String, HostTensor> inputs, String name, int rank, long channels, long multiple) {
-    return checked(inputs, name, rank, channels, multiple, -1);
-  }
-
-  private static HostTensor checked(
-      Map<String, HostTensor> inputs,
-      String name,
-      int rank,
-      long channels,
-      long multiple,
-      long lastAxis) {
-    HostTensor tensor = inputs.get(name);
-    if (tensor == null) {
-      throw PriorArtException.badField("inputs", "lacks the tensor " + name);
-    }
-    long[] shape = tensor.shape().getShape();
-    boolean fits = shape.length == rank && tensor.shape().size() > 0;
-    fits = fits && (channels < 0 || rank > 1 && shape[1] == channels);
-    fits = fits && (rank < 4 || shape[2] % multiple == 0 && shape[3] % multiple == 0);
-    fits = fits && (lastAxis < 0 || shape[rank - 1] == lastAxis);
-    if (!fits) {
-      throw PriorArtException.badField(
-          name,
-          "is %s; needs rank %d%s%s%s"
-              .formatted(
-                  tensor.shape(),
-                  rank,
-                  channels < 0 ? "" : ", " + channels + " channels",
-                  multiple == 1 ? "" : ", sides that are multiples of " + multiple,
-                  lastAxis < 0 ? "" : ", last axis " + lastAxis));
-    }
-    return tensor;
   }
 
   @Override

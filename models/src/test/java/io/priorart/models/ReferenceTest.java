@@ -45,8 +45,9 @@ class ReferenceTest {
       String name, Precision precision, boolean channelsLast, double tolerance) {
     SafetensorsFile io = SafetensorsFile.open(FIXTURES.resolve(name).resolve("io.safetensors"));
     try (DiffusionPipeline pipeline =
-            DiffusionPipeline.load(
-                FIXTURES.resolve(name), new CompileOptions(precision, channelsLast));
+            (DiffusionPipeline)
+                ModelFamilies.load(
+                    FIXTURES.resolve(name), new CompileOptions(precision, channelsLast));
         NDManager manager = pipeline.manager().newSubManager()) {
       for (String part : List.of("unet", "vae.encoder", "vae.decoder", "text_encoder")) {
         assertClose(io, part + "/output", pipeline.trace(part, inputs(io, part)), tolerance);

@@ -44,7 +44,7 @@ class SolveMemoryTest {
   @CsvSource({"prox-diffusion, 2", "dps, 2", "resample, 10"})
   void twoHundredSolvesDoNotGrow(String id, String steps) throws IOException {
     assumeTrue(Files.exists(STATUS), "resident memory is read from /proc");
-    try (DiffusionPipeline pipeline = DiffusionPipeline.load(FIXTURE, CompileOptions.REFERENCE)) {
+    try (Prior pipeline = ModelFamilies.load(FIXTURE, CompileOptions.REFERENCE)) {
       LatentDiffusionModel model = pipeline.bind(32, 32);
       InverseSolver solver = solver(new Solvers().byId(id), steps);
       Problem problem = problem(Operators.byId("gaussian-blur"));

@@ -1,6 +1,6 @@
 package io.priorart.runtime;
 
-import io.priorart.models.DiffusionPipeline;
+import io.priorart.models.Prior;
 import io.priorart.runtime.image.Picture;
 import io.priorart.runtime.image.PictureFiles;
 import io.priorart.runtime.image.PictureFormat;
@@ -66,10 +66,7 @@ public final class FileRestorer {
    * @param pipelines asked once, and only if the solver needs a model
    */
   public static Restored restore(
-      Job job,
-      Supplier<DiffusionPipeline> pipelines,
-      RestoreListener listener,
-      BooleanSupplier cancelled) {
+      Job job, Supplier<Prior> pipelines, RestoreListener listener, BooleanSupplier cancelled) {
     long begin = System.nanoTime();
     Restorer.Request request = job.request();
     Restorer.check(request);
@@ -77,7 +74,7 @@ public final class FileRestorer {
     double readSeconds = seconds(begin);
     int depth = job.format().depth(job.bitDepth() == 0 ? measurement.bitDepth() : job.bitDepth());
     double[] loadSeconds = new double[1];
-    DiffusionPipeline[] used = new DiffusionPipeline[1];
+    Prior[] used = new Prior[1];
     Restorer.Restoration restoration =
         Restorer.restore(
             measurement,
@@ -114,7 +111,7 @@ public final class FileRestorer {
   }
 
   private static List<String> warnings(
-      Restorer.Restoration restoration, Restorer.Request request, DiffusionPipeline model) {
+      Restorer.Restoration restoration, Restorer.Request request, Prior model) {
     List<String> warnings = new ArrayList<>();
     switch (restoration.spectrum().judgement()) {
       case TOO_SMOOTH ->
@@ -134,8 +131,7 @@ public final class FileRestorer {
     return warnings;
   }
 
-  private static void warnIfCut(
-      DiffusionPipeline model, String what, String text, List<String> warnings) {
+  private static void warnIfCut(Prior model, String what, String text, List<String> warnings) {
     if (model.truncates(text)) {
       warnings.add("the " + what + " is longer than the text encoder reads; its end is cut");
     }

@@ -1,7 +1,7 @@
 package io.priorart.runtime;
 
 import com.fasterxml.jackson.annotation.JsonInclude;
-import io.priorart.models.DiffusionPipeline;
+import io.priorart.models.Prior;
 import io.priorart.solver.EvaluationCounts;
 import io.priorart.solver.HostTensor;
 import io.priorart.solver.method.SpectrumCheck;
@@ -101,10 +101,7 @@ public record Report(
    * @param model {@code null} when none ran
    */
   static Report of(
-      Restorer.Request request,
-      Restorer.Restoration restoration,
-      DiffusionPipeline model,
-      Seconds seconds) {
+      Restorer.Request request, Restorer.Restoration restoration, Prior model, Seconds seconds) {
     SpectrumCheck spectrum = restoration.spectrum();
     return new Report(
         null,

@@ -3,7 +3,7 @@ package io.priorart.runtime;
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.Shape;
-import io.priorart.models.DiffusionPipeline;
+import io.priorart.models.Prior;
 import io.priorart.models.engine.ScriptModule;
 import io.priorart.runtime.image.OpenCvInpainting;
 import io.priorart.runtime.image.Picture;
@@ -233,7 +233,7 @@ public final class Restorer {
   public static Restoration restore(
       Picture measurement,
       Request request,
-      Supplier<DiffusionPipeline> pipelines,
+      Supplier<Prior> pipelines,
       int outputDepth,
       RestoreListener listener,
       BooleanSupplier cancelled) {
@@ -251,7 +251,7 @@ public final class Restorer {
       SolverMethod<P> method,
       Picture measurement,
       Request request,
-      Supplier<DiffusionPipeline> pipelines,
+      Supplier<Prior> pipelines,
       int outputDepth,
       RestoreListener listener,
       BooleanSupplier cancelled) {

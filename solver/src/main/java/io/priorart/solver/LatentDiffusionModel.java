@@ -27,6 +27,11 @@ public interface LatentDiffusionModel {
   /** Shape of one latent, {@code [c, h, w]}. */
   Shape latentShape();
 
+  /** Whether latents are the pictures themselves: encode and decode are the identity. */
+  default boolean pixelSpace() {
+    return false;
+  }
+
   NoiseSchedule schedule();
 
   /** Mean of the encoder's posterior: {@code [N, 3, H, W]} to {@code [N, c, h, w]}. */

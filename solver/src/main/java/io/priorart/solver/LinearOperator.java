@@ -28,20 +28,6 @@ public interface LinearOperator extends ForwardOperator {
 
   @Override
   default Linearization at(NDArray x) {
-    NDArray value = apply(x);
-    return new Linearization() {
-      @Override
-      public NDArray value() {
-        return value;
-      }
-
-      @Override
-      public NDArray pullback(NDArray cotangent) {
-        return adjoint(cotangent);
-      }
-
-      @Override
-      public void close() {}
-    };
+    return Linearization.linear(apply(x), this::adjoint);
   }
 }

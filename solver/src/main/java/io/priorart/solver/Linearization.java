@@ -1,6 +1,7 @@
 package io.priorart.solver;
 
 import ai.djl.ndarray.NDArray;
+import java.util.function.UnaryOperator;
 
 /**
  * A differentiable map linearised at one point {@code x}: its value there, and vector-Jacobian
@@ -26,4 +27,27 @@ public interface Linearization extends AutoCloseable {
 
   @Override
   void close();
+
+  /**
+   * A linear map, whose pullback is the same everywhere.
+   *
+   * @param value of the map at the point
+   * @param transpose the map's transpose
+   */
+  static Linearization linear(NDArray value, UnaryOperator<NDArray> transpose) {
+    return new Linearization() {
+      @Override
+      public NDArray value() {
+        return value;
+      }
+
+      @Override
+      public NDArray pullback(NDArray cotangent) {
+        return transpose.apply(cotangent);
+      }
+
+      @Override
+      public void close() {}
+    };
+  }
 }

@@ -33,6 +33,8 @@ public record SolverMethod<P extends Record>(
     MODEL,
     /** A linear operator. */
     LINEAR,
+    /** A prior of pictures themselves, without a codec. */
+    PIXEL_SPACE,
     /** Pullbacks through the decoder. */
     DECODER_GRADIENT,
     /** Pullbacks through the denoiser. */

@@ -212,6 +212,11 @@ public final class Graph {
     return call("torch.unsqueeze", x, dim);
   }
 
+  /** The rows and columns of {@code [N, C, H, W]} that two lists of indices name. */
+  public Value pick(Value x, Value rows, Value columns) {
+    return call("torch.index_select", call("torch.index_select", x, 2, rows), 3, columns);
+  }
+
   /** Zero padding of the last two axes. */
   public Value pad(Value x, int left, int right, int top, int bottom) {
     return call("torch.constant_pad_nd", x, ints(left, right, top, bottom), 0);

@@ -7,7 +7,8 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
-import io.priorart.models.DiffusionPipeline;
+import io.priorart.models.ModelFamilies;
+import io.priorart.models.Prior;
 import io.priorart.models.engine.CompileOptions;
 import io.priorart.models.engine.Script;
 import io.priorart.models.engine.ScriptModule;
@@ -149,8 +150,7 @@ class TrainingTest {
         checkpoint,
         after(3),
         SILENT);
-    try (DiffusionPipeline pipeline =
-        DiffusionPipeline.load(checkpoint, CompileOptions.REFERENCE)) {
+    try (Prior pipeline = ModelFamilies.load(checkpoint, CompileOptions.REFERENCE)) {
       assertTrue(pipeline.parameters() > 10_000);
       assertEquals(64, pipeline.hash().length());
     }

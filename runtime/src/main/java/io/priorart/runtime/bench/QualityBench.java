@@ -4,7 +4,7 @@ import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.DeserializationFeature;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
-import io.priorart.models.DiffusionPipeline;
+import io.priorart.models.Prior;
 import io.priorart.models.engine.ScriptModule;
 import io.priorart.runtime.Comparison;
 import io.priorart.runtime.Degrader;
@@ -82,7 +82,7 @@ public final class QualityBench {
   }
 
   private final Plan plan;
-  private final Supplier<DiffusionPipeline> pipelines;
+  private final Supplier<Prior> pipelines;
   private final BooleanSupplier cancelled;
   private final Listener listener;
   private final String revision;
@@ -90,7 +90,7 @@ public final class QualityBench {
 
   private QualityBench(
       Plan plan,
-      Supplier<DiffusionPipeline> pipelines,
+      Supplier<Prior> pipelines,
       String revision,
       BooleanSupplier cancelled,
       Listener listener) {
@@ -111,7 +111,7 @@ public final class QualityBench {
    */
   public static QualityReport run(
       Plan plan,
-      Supplier<DiffusionPipeline> pipelines,
+      Supplier<Prior> pipelines,
       String revision,
       BooleanSupplier cancelled,
       Listener listener) {

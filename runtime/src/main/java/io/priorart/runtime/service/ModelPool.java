@@ -1,6 +1,7 @@
 package io.priorart.runtime.service;
 
-import io.priorart.models.DiffusionPipeline;
+import io.priorart.models.ModelFamilies;
+import io.priorart.models.Prior;
 import io.priorart.models.engine.CompileOptions;
 import io.priorart.models.engine.Precision;
 import io.priorart.runtime.Checkpoints;
@@ -23,7 +24,7 @@ public final class ModelPool implements AutoCloseable {
   private record Key(String name, Precision precision) {}
 
   private static final class Slot {
-    private DiffusionPipeline pipeline;
+    private Prior pipeline;
     private int users;
     private long lastUse;
   }
@@ -36,7 +37,7 @@ public final class ModelPool implements AutoCloseable {
       this.slot = slot;
     }
 
-    public DiffusionPipeline pipeline() {
+    public Prior pipeline() {
       return slot.pipeline;
     }
 
@@ -98,7 +99,7 @@ public final class ModelPool implements AutoCloseable {
   /**
    * A model to work with, opened if it is not.
    *
-   * @throws PriorArtException NOT_FOUND, or what {@link DiffusionPipeline#load} finds wrong
+   * @throws PriorArtException NOT_FOUND, or what {@link ModelFamilies#load} finds wrong
    */
   public Lease lease(String name, Precision precision) {
     Key key = new Key(named(name), precision.resolve());
@@ -111,8 +112,8 @@ public final class ModelPool implements AutoCloseable {
     try {
       synchronized (slot) {
         if (slot.pipeline == null) {
-          DiffusionPipeline opened =
-              DiffusionPipeline.load(
+          Prior opened =
+              ModelFamilies.load(
                   folders.get(key.name), CompileOptions.AUTO.withPrecision(precision));
           opened.hash(); // read with the weights, not in the first answer
           slot.pipeline = opened;
@@ -127,7 +128,7 @@ public final class ModelPool implements AutoCloseable {
   }
 
   /** The model, in any precision, if it is open: for looking at only. */
-  public synchronized Optional<DiffusionPipeline> opened(String name) {
+  public synchronized Optional<Prior> opened(String name) {
     return slots.entrySet().stream()
         .filter(e -> e.getKey().name.equals(name) && e.getValue().pipeline != null)
         .map(e -> e.getValue().pipeline)

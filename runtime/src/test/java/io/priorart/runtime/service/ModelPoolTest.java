@@ -6,7 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import io.priorart.models.DiffusionPipeline;
+import io.priorart.models.Prior;
 import io.priorart.models.engine.Precision;
 import io.priorart.solver.ErrorKind;
 import io.priorart.solver.PriorArtException;
@@ -29,7 +29,7 @@ class ModelPoolTest {
       for (int i = 0; i < 4; i++) {
         asked.add(threads.submit(() -> pool.lease("", Precision.BFLOAT16)));
       }
-      DiffusionPipeline first = asked.get(0).get().pipeline();
+      Prior first = asked.get(0).get().pipeline();
       for (Future<ModelPool.Lease> lease : asked) {
         assertSame(first, lease.get().pipeline());
       }

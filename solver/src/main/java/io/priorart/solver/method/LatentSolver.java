@@ -55,6 +55,15 @@ abstract class LatentSolver implements InverseSolver {
       NDManager work,
       int chains);
 
+  /** For a method with {@link io.priorart.solver.SolverMethod.Need#PIXEL_SPACE}. */
+  static void requirePixelSpace(LatentDiffusionModel model) {
+    if (!model.pixelSpace()) {
+      throw new PriorArtException(
+          ErrorKind.FAILED_PRECONDITION,
+          "model: this solver needs a pixel-space prior, without an auto-encoder");
+    }
+  }
+
   /** Offers the first chain's picture as a preview, if anyone wants this step's. */
   static void preview(SolveContext context, int step, NDArray pictures) {
     if (context.listener().wantsPreview(step)) {

@@ -68,8 +68,6 @@ public final class ProxDiffusion extends LatentSolver {
   /** Keeps the data step's linear systems in float32's reach. */
   private static final double MAX_GAMMA = 1e6;
 
-  private static final double RHO = 7;
-
   public static final SolverMethod<Spec> METHOD =
       new SolverMethod<>(
           "prox-diffusion",
@@ -143,7 +141,8 @@ public final class ProxDiffusion extends LatentSolver {
     LinearOperator operator = problem.linearOperator();
     Observation y = new Observation(problem, work, chains);
     double rowSquare = y.meanSquaredRow(operator);
-    double[] sigma = levels(model);
+    double[] sigma =
+        NoiseLevels.karras(model.schedule(), spec.steps(), spec.startSigma(), spec.endSigma());
     NDArray z;
     try (TensorScope scope = new TensorScope()) {
       z = scope.keep(noise(context, work, model, chains).mul(sigma[0]));
@@ -199,20 +198,5 @@ public final class ProxDiffusion extends LatentSolver {
       gamma[i] = Math.min(MAX_GAMMA, Math.min(model, measured) / noise);
     }
     return gamma;
-  }
-
-  /** {@code sigma_i = (max^(1/rho) + i/(n-1) (min^(1/rho) - max^(1/rho)))^rho}, then 0. */
-  private double[] levels(LatentDiffusionModel model) {
-    int last = model.schedule().trainTimesteps() - 1;
-    double max = Math.min(spec.startSigma(), model.schedule().sigma(last));
-    double min = Math.min(Math.max(spec.endSigma(), model.schedule().sigma(0)), max);
-    double high = Math.pow(max, 1 / RHO);
-    double low = Math.pow(min, 1 / RHO);
-    int n = spec.steps();
-    double[] levels = new double[n + 1];
-    for (int i = 0; i < n; i++) {
-      levels[i] = n == 1 ? max : Math.pow(high + (low - high) * i / (n - 1), RHO);
-    }
-    return levels;
   }
 }

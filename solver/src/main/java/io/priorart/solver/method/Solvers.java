@@ -20,6 +20,7 @@ public final class Solvers {
           ProxDiffusion.METHOD,
           ReSample.METHOD,
           Dps.METHOD,
+          DiffPir.METHOD,
           TotalVariation.METHOD,
           Wiener.METHOD,
           Bicubic.METHOD,

@@ -65,14 +65,43 @@ public final class VariancePreservingSchedule implements NoiseSchedule {
     if (rescaleZeroSnr) {
       rescale(alphaBar);
     }
-    logSigma = new double[trainTimesteps];
-    for (int t = 0; t < trainTimesteps; t++) {
+    logSigma = logSigma(alphaBar);
+  }
+
+  private VariancePreservingSchedule(double[] alphaBar) {
+    this.alphaBar = alphaBar;
+    stepsOffset = 0;
+    logSigma = logSigma(alphaBar);
+  }
+
+  /**
+   * Levels whose sigmas are equally spaced in the logarithm, of a model that was trained on a
+   * continuum.
+   *
+   * @param levels at least 2
+   * @param sigmaMin the smallest, more than 0
+   * @param sigmaMax the largest, more than {@code sigmaMin}
+   */
+  public static VariancePreservingSchedule logarithmic(
+      int levels, double sigmaMin, double sigmaMax) {
+    double[] alphaBar = new double[levels];
+    for (int t = 0; t < levels; t++) {
+      double sigma = sigmaMin * Math.pow(sigmaMax / sigmaMin, t / (levels - 1.0));
+      alphaBar[t] = 1 / (1 + sigma * sigma);
+    }
+    return new VariancePreservingSchedule(alphaBar);
+  }
+
+  private static double[] logSigma(double[] alphaBar) {
+    double[] logSigma = new double[alphaBar.length];
+    for (int t = 0; t < alphaBar.length; t++) {
       logSigma[t] = 0.5 * (Math.log1p(-alphaBar[t]) - Math.log(alphaBar[t]));
       if (!Double.isFinite(logSigma[t]) || t > 0 && logSigma[t] <= logSigma[t - 1]) {
         throw PriorArtException.badField(
             "beta_schedule", "noise does not grow in double precision at timestep " + t);
       }
     }
+    return logSigma;
   }
 
   private static void requireFraction(String field, double value) {

@@ -26,14 +26,28 @@ class GaussianLatentModel implements LatentDiffusionModel {
   private final double[][] covariance;
   private final double[][] codec;
   private final double[][] inverseCodec;
+  private final Shape latent;
   private final long[] counts = new long[6];
 
   GaussianLatentModel(NDManager manager, double[] mean, double[][] covariance, double[][] codec) {
+    this(manager, mean, covariance, codec, false);
+  }
+
+  /**
+   * @param pixels whether the same prior is to be said of the pictures themselves: {@code x ~ N(B
+   *     mean, B S B^T)} behind the identity
+   */
+  GaussianLatentModel(
+      NDManager manager, double[] mean, double[][] covariance, double[][] codec, boolean pixels) {
     this.manager = manager;
-    this.mean = mean;
-    this.covariance = covariance;
-    this.codec = codec;
-    inverseCodec = Matrices.inverse(codec);
+    this.mean = pixels ? Matrices.times(codec, mean) : mean;
+    this.covariance =
+        pixels
+            ? Matrices.times(codec, Matrices.times(covariance, Matrices.transpose(codec)))
+            : covariance;
+    this.codec = pixels ? Matrices.diagonal(mean.length, i -> 1) : codec;
+    latent = pixels ? IMAGE : LATENT;
+    inverseCodec = Matrices.inverse(this.codec);
   }
 
   /** {@code S (S + sigma^2 I)^-1}. */
@@ -54,7 +68,12 @@ class GaussianLatentModel implements LatentDiffusionModel {
 
   @Override
   public Shape latentShape() {
-    return LATENT;
+    return latent;
+  }
+
+  @Override
+  public boolean pixelSpace() {
+    return latent.equals(IMAGE);
   }
 
   @Override
@@ -66,7 +85,7 @@ class GaussianLatentModel implements LatentDiffusionModel {
   @Override
   public NDArray encode(NDArray x) {
     counts[2]++;
-    return DenseOperator.Maps.linear(x, inverseCodec, LATENT);
+    return DenseOperator.Maps.linear(x, inverseCodec, latent);
   }
 
   @Override
@@ -78,8 +97,8 @@ class GaussianLatentModel implements LatentDiffusionModel {
   @Override
   public NDArray denoise(NDArray z, double sigma, Conditioning conditioning) {
     counts[0]++;
-    NDArray centre = z.getManager().create(Matrices.floats(mean), new Shape(1).addAll(LATENT));
-    NDArray shrunk = DenseOperator.Maps.linear(z.sub(centre), gain(covariance, sigma), LATENT);
+    NDArray centre = z.getManager().create(Matrices.floats(mean), new Shape(1).addAll(latent));
+    NDArray shrunk = DenseOperator.Maps.linear(z.sub(centre), gain(covariance, sigma), latent);
     return shrunk.add(centre);
   }
 
@@ -90,12 +109,12 @@ class GaussianLatentModel implements LatentDiffusionModel {
 
   @Override
   public Linearization decodeAt(NDArray z) {
-    return linear(() -> decode(z), codec, LATENT, 5);
+    return linear(() -> decode(z), codec, latent, 5);
   }
 
   @Override
   public Linearization denoiseAt(NDArray z, double sigma, Conditioning conditioning) {
-    return linear(() -> denoise(z, sigma, conditioning), gain(covariance, sigma), LATENT, 1);
+    return linear(() -> denoise(z, sigma, conditioning), gain(covariance, sigma), latent, 1);
   }
 
   private Linearization linear(Supplier<NDArray> map, double[][] matrix, Shape in, int slot) {

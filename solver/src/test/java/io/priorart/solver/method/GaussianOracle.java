@@ -16,6 +16,7 @@ import ai.djl.ndarray.types.Shape;
 import io.priorart.solver.HostTensor;
 import io.priorart.solver.Noise;
 import io.priorart.solver.Problem;
+import io.priorart.solver.SolverMethod;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.SplittableRandom;
@@ -70,6 +71,17 @@ final class GaussianOracle {
 
   double[] posteriorSample(SplittableRandom random) {
     return plus(posteriorMean, 1, times(inverse(whitening), normal(random, D)));
+  }
+
+  /** The model that a method needs: pixel-space or latent; {@code null} for none. */
+  GaussianLatentModel model(NDManager manager, SolverMethod<?> method) {
+    return method.needs().contains(SolverMethod.Need.MODEL)
+        ? model(manager, method.needs().contains(SolverMethod.Need.PIXEL_SPACE))
+        : null;
+  }
+
+  GaussianLatentModel model(NDManager manager, boolean pixels) {
+    return new GaussianLatentModel(manager, mean, covariance, codec, pixels);
   }
 
   GaussianLatentModel model(NDManager manager) {

@@ -36,21 +36,7 @@ class OracleTest {
 
     @Override
     public Linearization at(NDArray x) {
-      NDArray value = apply(x);
-      return new Linearization() {
-        @Override
-        public NDArray value() {
-          return value;
-        }
-
-        @Override
-        public NDArray pullback(NDArray cotangent) {
-          return x.zerosLike();
-        }
-
-        @Override
-        public void close() {}
-      };
+      return Linearization.linear(apply(x), cotangent -> x.zerosLike());
     }
   }
 
@@ -127,6 +113,18 @@ class OracleTest {
     }
   }
 
+  @Test
+  void diffPirFast() {
+    DiffPir.Spec spec = DiffPir.METHOD.presets().get("fast");
+    check(10, 512, new DiffPir(spec), (reference, random) -> reference.diffPir(spec, random));
+  }
+
+  @Test
+  void diffPirPaper() {
+    DiffPir.Spec spec = DiffPir.METHOD.presets().get("paper");
+    check(4, CHAINS, new DiffPir(spec), (reference, random) -> reference.diffPir(spec, random));
+  }
+
   /** zeta is set for sixteen pixels instead of the paper's 196,608; see solvers.md, section 11. */
   @Test
   void dps() {
@@ -187,7 +185,7 @@ class OracleTest {
       NDArray x =
           solver.solve(
               oracle.problem(operator),
-              oracle.model(manager),
+              oracle.model(manager, solver instanceof DiffPir),
               SolveContext.of(manager, 1000 + seed),
               chains);
       return oracle.statistics(GaussianOracle.samples(x));

@@ -26,6 +26,7 @@ final class Reference {
   private final double[][] back;
   private final double[][] gram;
   private final Map<Double, double[][]> gains = new HashMap<>();
+  private final Map<Double, double[][]> pictureGains = new HashMap<>();
 
   Reference(GaussianOracle oracle) {
     this.oracle = oracle;
@@ -93,6 +94,31 @@ final class Reference {
       }
     }
     return times(oracle.codec, clean);
+  }
+
+  /** DiffPIR, algorithm 1, on the prior of pictures that latents and codec imply. */
+  double[] diffPir(DiffPir.Spec spec, SplittableRandom random) {
+    double[][] prior = times(oracle.codec, times(oracle.covariance, transpose(oracle.codec)));
+    double[] centre = times(oracle.codec, oracle.mean);
+    int n = spec.steps();
+    double high = Math.min(spec.startSigma(), Math.sqrt(1 / alphaBar[999] - 1));
+    double low = Math.max(spec.endSigma(), Math.sqrt(1 / alphaBar[0] - 1));
+    double noise = GaussianOracle.SIGMA * GaussianOracle.SIGMA;
+    double[] x = scaled(normal(random, GaussianOracle.D), high);
+    for (int i = 0; i < n; i++) {
+      double sigma = level(i, n, high, low);
+      double[][] gain =
+          pictureGains.computeIfAbsent(sigma, s -> GaussianLatentModel.gain(prior, s));
+      double[] clean = plus(centre, 1, times(gain, plus(x, -1, centre)));
+      double[] moved = proximal(clean, sigma * sigma / (spec.lambda() * noise));
+      if (i == n - 1) {
+        return moved;
+      }
+      double next = level(i + 1, n, high, low);
+      x = plus(moved, Math.sqrt(1 - spec.zeta()) * next / sigma, plus(x, -1, moved));
+      x = plus(x, Math.sqrt(spec.zeta()) * next, normal(random, GaussianOracle.D));
+    }
+    throw new AssertionError("no steps");
   }
 
   private static double level(int i, int n, double high, double low) {

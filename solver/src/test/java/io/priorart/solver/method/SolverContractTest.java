@@ -16,7 +16,6 @@ import io.priorart.solver.ErrorKind;
 import io.priorart.solver.ForwardOperator;
 import io.priorart.solver.HostTensor;
 import io.priorart.solver.InverseSolver;
-import io.priorart.solver.LatentDiffusionModel;
 import io.priorart.solver.Linearization;
 import io.priorart.solver.Noise;
 import io.priorart.solver.PriorArtException;
@@ -113,8 +112,14 @@ class SolverContractTest {
     private final int nanCall;
     final int[] calls = new int[Part.values().length];
 
-    Faulty(NDManager manager, Set<Part> forbidden, Part nanPart, int nanCall) {
-      super(manager, ORACLE.mean, ORACLE.covariance, ORACLE.codec);
+    Faulty(
+        NDManager manager, SolverMethod<?> method, Set<Part> forbidden, Part nanPart, int nanCall) {
+      super(
+          manager,
+          ORACLE.mean,
+          ORACLE.covariance,
+          ORACLE.codec,
+          method.needs().contains(Need.PIXEL_SPACE));
       this.forbidden = forbidden;
       this.nanPart = nanPart;
       this.nanCall = nanCall;
@@ -187,14 +192,11 @@ class SolverContractTest {
         operator, new HostTensor(new Shape(1, 1, 2, 2), y), new Noise.Gaussian(0.02), 2 / 255.0);
   }
 
-  private static LatentDiffusionModel model(SolverMethod<?> method, NDManager manager) {
-    return method.needs().contains(Need.MODEL) ? ORACLE.model(manager) : null;
-  }
-
   private static float[] solve(SolverMethod<?> method, long seed) {
     try (NDManager manager = NDManager.newBaseManager()) {
       return create(method)
-          .solve(problem(new Average()), model(method, manager), SolveContext.of(manager, seed))
+          .solve(
+              problem(new Average()), ORACLE.model(manager, method), SolveContext.of(manager, seed))
           .toFloatArray();
     }
   }
@@ -223,7 +225,7 @@ class SolverContractTest {
       Average operator = new Average();
       NDArray x =
           create(method)
-              .solve(problem(operator), model(method, manager), SolveContext.of(manager, 1));
+              .solve(problem(operator), ORACLE.model(manager, method), SolveContext.of(manager, 1));
       assertEquals(new Shape(1, 1, 4, 4), x.getShape());
       assertEquals(List.of(x.getUid()), uids(manager));
       int half = operator.held.size() / 2;
@@ -269,7 +271,7 @@ class SolverContractTest {
       create(method)
           .solve(
               problem(new Average()),
-              model(method, manager),
+              ORACLE.model(manager, method),
               new SolveContext(manager, 1, listener, () -> false, null));
     }
     assertFalse(steps.isEmpty());
@@ -303,7 +305,8 @@ class SolverContractTest {
     try (NDManager manager = NDManager.newBaseManager()) {
       SolveContext context = new SolveContext(manager, 1, SolveListener.NONE, cancelled, null);
       Runnable solve =
-          () -> create(method).solve(problem(new Average()), model(method, manager), context);
+          () ->
+              create(method).solve(problem(new Average()), ORACLE.model(manager, method), context);
       if (k == Integer.MAX_VALUE) {
         solve.run();
       } else {
@@ -322,7 +325,8 @@ class SolverContractTest {
           new SolveContext(manager, 1, SolveListener.NONE, () -> false, Duration.ZERO);
       assertKind(
           ErrorKind.DEADLINE_EXCEEDED,
-          () -> create(method).solve(problem(new Average()), model(method, manager), context));
+          () ->
+              create(method).solve(problem(new Average()), ORACLE.model(manager, method), context));
       assertEquals(List.of(), uids(manager));
     }
   }
@@ -335,7 +339,7 @@ class SolverContractTest {
       for (int k : new int[] {0, calls / 2, calls - 1}) {
         if (k >= 0 && k < calls) {
           try (NDManager manager = NDManager.newBaseManager()) {
-            Faulty model = new Faulty(manager, Set.of(), part, k);
+            Faulty model = new Faulty(manager, method, Set.of(), part, k);
             assertKind(
                 ErrorKind.DIVERGED,
                 () ->
@@ -350,7 +354,7 @@ class SolverContractTest {
 
   private static int calls(SolverMethod<?> method, Faulty.Part part, int nanCall) {
     try (NDManager manager = NDManager.newBaseManager()) {
-      Faulty model = new Faulty(manager, Set.of(), part, nanCall);
+      Faulty model = new Faulty(manager, method, Set.of(), part, nanCall);
       create(method).solve(problem(new Average()), model, SolveContext.of(manager, 1));
       return model.calls[part.ordinal()];
     }
@@ -365,7 +369,9 @@ class SolverContractTest {
       Problem linear = problem(new Average());
       Problem opaque = problem(new Opaque(new Average()));
       Runnable onOpaque =
-          () -> create(method).solve(opaque, model(method, manager), SolveContext.of(manager, 1));
+          () ->
+              create(method)
+                  .solve(opaque, ORACLE.model(manager, method), SolveContext.of(manager, 1));
       Runnable withoutModel = () -> create(method).solve(linear, null, SolveContext.of(manager, 1));
       if (needs.contains(Need.LINEAR)) {
         assertKind(ErrorKind.FAILED_PRECONDITION, onOpaque);
@@ -377,12 +383,26 @@ class SolverContractTest {
         return;
       }
       assertKind(ErrorKind.FAILED_PRECONDITION, withoutModel);
+      Runnable onLatents =
+          () ->
+              create(method)
+                  .solve(linear, ORACLE.model(manager, false), SolveContext.of(manager, 1));
+      if (needs.contains(Need.PIXEL_SPACE)) {
+        assertKind(ErrorKind.FAILED_PRECONDITION, onLatents);
+      } else {
+        assertDoesNotThrow(onLatents::run);
+        assertDoesNotThrow(
+            () ->
+                create(method)
+                    .solve(linear, ORACLE.model(manager, true), SolveContext.of(manager, 1)),
+            "a pixel-space prior is a latent one with the identity");
+      }
       for (Need need : EnumSet.of(Need.DECODER_GRADIENT, Need.DENOISER_GRADIENT)) {
         Faulty.Part part =
             need == Need.DECODER_GRADIENT
                 ? Faulty.Part.DECODE_PULLBACK
                 : Faulty.Part.DENOISE_PULLBACK;
-        Faulty model = new Faulty(manager, Set.of(part), part, -1);
+        Faulty model = new Faulty(manager, method, Set.of(part), part, -1);
         Runnable solve = () -> create(method).solve(linear, model, SolveContext.of(manager, 1));
         if (needs.contains(need)) {
           assertThrows(IllegalStateException.class, solve::run);
@@ -402,7 +422,8 @@ class SolverContractTest {
           ErrorKind.FAILED_PRECONDITION,
           () ->
               create(method)
-                  .solve(problem(other), ORACLE.model(manager), SolveContext.of(manager, 1)));
+                  .solve(
+                      problem(other), ORACLE.model(manager, method), SolveContext.of(manager, 1)));
     }
   }
 
@@ -412,7 +433,10 @@ class SolverContractTest {
     try (NDManager manager = NDManager.newBaseManager()) {
       NDArray x =
           createPaper(method)
-              .solve(problem(new Average()), model(method, manager), SolveContext.of(manager, 1));
+              .solve(
+                  problem(new Average()),
+                  ORACLE.model(manager, method),
+                  SolveContext.of(manager, 1));
       assertEquals(new Shape(1, 1, 4, 4), x.getShape());
     }
   }

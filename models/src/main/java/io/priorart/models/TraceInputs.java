@@ -1,0 +1,45 @@
+package io.priorart.models;
+
+import io.priorart.solver.HostTensor;
+import io.priorart.solver.PriorArtException;
+import java.util.Map;
+
+/** Tensors from outside, checked before a network sees them. */
+final class TraceInputs {
+  private TraceInputs() {}
+
+  static HostTensor checked(
+      Map<String, HostTensor> inputs, String name, int rank, long channels, long multiple) {
+    return checked(inputs, name, rank, channels, multiple, -1);
+  }
+
+  static HostTensor checked(
+      Map<String, HostTensor> inputs,
+      String name,
+      int rank,
+      long channels,
+      long multiple,
+      long lastAxis) {
+    HostTensor tensor = inputs.get(name);
+    if (tensor == null) {
+      throw PriorArtException.badField("inputs", "lacks the tensor " + name);
+    }
+    long[] shape = tensor.shape().getShape();
+    boolean fits = shape.length == rank && tensor.shape().size() > 0;
+    fits = fits && (channels < 0 || rank > 1 && shape[1] == channels);
+    fits = fits && (rank < 4 || shape[2] % multiple == 0 && shape[3] % multiple == 0);
+    fits = fits && (lastAxis < 0 || shape[rank - 1] == lastAxis);
+    if (!fits) {
+      throw PriorArtException.badField(
+          name,
+          "is %s; needs rank %d%s%s%s"
+              .formatted(
+                  tensor.shape(),
+                  rank,
+                  channels < 0 ? "" : ", " + channels + " channels",
+                  multiple == 1 ? "" : ", sides that are multiples of " + multiple,
+                  lastAxis < 0 ? "" : ", last axis " + lastAxis));
+    }
+    return tensor;
+  }
+}
