@@ -87,7 +87,8 @@ public final class DenoiserTraining {
     }
   }
 
-  private static NDArray[] batch(
+  /** What a step takes after its rates: x, noise, sigma, c_in, c_noise. */
+  static NDArray[] batch(
       DenoisingUNet.Config config,
       PatchSampler sampler,
       int n,

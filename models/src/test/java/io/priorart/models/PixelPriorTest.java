@@ -1,0 +1,185 @@
+package io.priorart.models;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import ai.djl.ndarray.NDArray;
+import ai.djl.ndarray.NDManager;
+import ai.djl.ndarray.types.Shape;
+import io.priorart.models.engine.CompileOptions;
+import io.priorart.models.engine.ScriptBuilder;
+import io.priorart.models.network.DenoisingUNet;
+import io.priorart.models.weights.SafetensorsWriter;
+import io.priorart.solver.Conditioning;
+import io.priorart.solver.ErrorKind;
+import io.priorart.solver.HostTensor;
+import io.priorart.solver.LatentDiffusionModel;
+import io.priorart.solver.Linearization;
+import io.priorart.solver.NoiseSource;
+import io.priorart.solver.PriorArtException;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** A pixel-space checkpoint as solvers see it. */
+class PixelPriorTest {
+  private static final String CONFIG =
+      "{\"_class_name\": \"DenoisingUNet\", \"block_out_channels\": [4, 6], \"layers_per_block\": 1,"
+          + " \"embedding_width\": 5, \"sigma_data\": 0.5, \"sigma_min\": 0.01, \"sigma_max\": 8}";
+
+  @TempDir private Path dir;
+  private final Map<String, HostTensor> weights = new LinkedHashMap<>();
+
+  @BeforeEach
+  void writeCheckpoint() throws IOException {
+    ScriptBuilder builder = new ScriptBuilder("DenoisingUNet", CompileOptions.REFERENCE);
+    new DenoisingUNet(
+        new DenoisingUNet.Config(3, 2, new int[] {4, 6}, 1, 5, 0.5, 0.01, 8), builder.weights());
+    NoiseSource random = new NoiseSource(1);
+    builder
+        .build()
+        .weights()
+        .forEach(
+            spec -> {
+              HostTensor w = random.normal(spec.shape());
+              for (int i = 0; i < w.values().length; i++) {
+                w.values()[i] *= 0.2f;
+              }
+              weights.put(spec.name(), w);
+            });
+    Path part = Files.createDirectories(dir.resolve("denoiser"));
+    Files.writeString(
+        dir.resolve("model_index.json"), "{\"_class_name\": \"PixelDenoiserPipeline\"}");
+    Files.writeString(part.resolve("config.json"), CONFIG);
+    writeWeights();
+  }
+
+  private void writeWeights() {
+    SafetensorsWriter.write(
+        dir.resolve("denoiser/diffusion_pytorch_model.safetensors"), weights, Map.of(), false);
+  }
+
+  private Prior load() {
+    return ModelFamilies.load(dir, CompileOptions.REFERENCE);
+  }
+
+  /** Table 1 of arXiv 2206.00364, with the network's own output for F. */
+  @Test
+  void denoisesByItsPreconditioning() {
+    HostTensor x = new NoiseSource(2).normal(new Shape(2, 3, 8, 12));
+    double sigma = 0.7;
+    double total = Math.hypot(sigma, 0.5);
+    float[] scaled = new float[x.values().length];
+    for (int i = 0; i < scaled.length; i++) {
+      scaled[i] = (float) (x.values()[i] / total);
+    }
+    float level = (float) (Math.log(sigma) / 4);
+    try (Prior prior = load();
+        NDManager manager = prior.bind(8, 12).manager().newSubManager()) {
+      float[] f =
+          prior
+              .trace(
+                  "denoiser",
+                  Map.of(
+                      "x", new HostTensor(x.shape(), scaled),
+                      "noise", new HostTensor(new Shape(2), new float[] {level, level})))
+              .values();
+      float[] expected = new float[f.length];
+      for (int i = 0; i < f.length; i++) {
+        expected[i] = (float) (0.25 / (total * total) * x.values()[i] + sigma * 0.5 / total * f[i]);
+      }
+      LatentDiffusionModel model = prior.bind(8, 12);
+      NDArray found = model.denoise(x.to(manager), sigma, Conditioning.NONE);
+      assertArrayEquals(expected, found.toFloatArray(), 1e-5f);
+      assertEquals(1, model.counts().denoise());
+      assertEquals(0, model.counts().encode() + model.counts().decode());
+    }
+  }
+
+  /** What is padded away must be the picture's reflection, and nothing of it may come back. */
+  @Test
+  void takesAnySizeByReflection() {
+    HostTensor x = new NoiseSource(3).normal(new Shape(1, 3, 6, 7));
+    float[] reflected = new float[3 * 8 * 8];
+    int[] rows = {0, 1, 2, 3, 4, 5, 4, 3};
+    int[] columns = {0, 1, 2, 3, 4, 5, 6, 5};
+    for (int i = 0; i < reflected.length; i++) {
+      int from = i / 64 * 42 + rows[i / 8 % 8] * 7 + columns[i % 8];
+      reflected[i] = x.values()[from];
+    }
+    try (Prior prior = load();
+        NDManager manager = prior.bind(8, 8).manager().newSubManager()) {
+      float[] odd = prior.bind(6, 7).denoise(x.to(manager), 0.3, Conditioning.NONE).toFloatArray();
+      float[] even =
+          prior
+              .bind(8, 8)
+              .denoise(
+                  new HostTensor(new Shape(1, 3, 8, 8), reflected).to(manager),
+                  0.3,
+                  Conditioning.NONE)
+              .toFloatArray();
+      for (int i = 0; i < odd.length; i++) {
+        assertEquals(even[i / 42 * 64 + i / 7 % 6 * 8 + i % 7], odd[i], 1e-5f);
+      }
+    }
+  }
+
+  @Test
+  void pullsBackTheDerivative() {
+    NoiseSource random = new NoiseSource(4);
+    HostTensor x = random.normal(new Shape(1, 3, 6, 6));
+    HostTensor direction = random.normal(x.shape());
+    HostTensor cotangent = random.normal(x.shape());
+    try (Prior prior = load();
+        NDManager manager = prior.bind(6, 6).manager().newSubManager()) {
+      LatentDiffusionModel model = prior.bind(6, 6);
+      NDArray point = x.to(manager);
+      NDArray d = direction.to(manager);
+      NDArray v = cotangent.to(manager);
+      double pulled;
+      try (Linearization at = model.denoiseAt(point, 0.4, Conditioning.NONE)) {
+        pulled = at.pullback(v).mul(d).sum().getFloat();
+      }
+      float h = 1e-2f;
+      NDArray up = model.denoise(point.add(d.mul(h)), 0.4, Conditioning.NONE);
+      NDArray down = model.denoise(point.sub(d.mul(h)), 0.4, Conditioning.NONE);
+      double difference = up.sub(down).mul(v).sum().getFloat() / (2 * h);
+      assertEquals(difference, pulled, 2e-3 * (1 + Math.abs(difference)));
+      try (Linearization codec = model.decodeAt(point)) {
+        assertArrayEquals(x.values(), codec.value().toFloatArray());
+        assertArrayEquals(cotangent.values(), codec.pullback(v).toFloatArray());
+      }
+    }
+  }
+
+  @Test
+  void refusesTextAndWhatDoesNotFit() throws IOException {
+    try (Prior prior = load()) {
+      PriorArtException text =
+          assertThrows(
+              PriorArtException.class, () -> prior.bind(4, 4).condition(null, "a bridge", "", 1));
+      assertEquals(ErrorKind.FAILED_PRECONDITION, text.kind());
+    }
+    HostTensor wrong = weights.remove("conv_in.weight");
+    weights.put("conv_out.weight", wrong);
+    weights.put("conv_inn.weight", wrong);
+    writeWeights();
+    String message = assertThrows(PriorArtException.class, this::load).getMessage();
+    assertTrue(message.contains("missing conv_in.weight"), message);
+    assertTrue(message.contains("unknown conv_inn.weight"), message);
+    assertTrue(message.contains("conv_out.weight is"), message);
+    Files.writeString(dir.resolve("denoiser/config.json"), CONFIG.replace("0.01", "9"));
+    message = assertThrows(PriorArtException.class, this::load).getMessage();
+    assertTrue(message.contains("sigma_max"), message);
+    Files.writeString(dir.resolve("model_index.json"), "{\"_class_name\": \"FluxPipeline\"}");
+    message = assertThrows(PriorArtException.class, this::load).getMessage();
+    assertTrue(message.contains("FluxPipeline") && message.contains("PixelDenoiser"), message);
+  }
+}
