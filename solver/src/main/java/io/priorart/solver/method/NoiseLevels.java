@@ -28,4 +28,19 @@ final class NoiseLevels {
     }
     return levels;
   }
+
+  /**
+   * Equal ratios from {@code start} to {@code end}, bounded as {@link #karras}.
+   *
+   * @return {@code count} levels
+   */
+  static double[] logarithmic(NoiseSchedule schedule, int count, double start, double end) {
+    double max = Math.min(start, schedule.sigma(schedule.trainTimesteps() - 1));
+    double min = Math.min(Math.max(end, schedule.sigma(0)), max);
+    double[] levels = new double[count];
+    for (int i = 0; i < count; i++) {
+      levels[i] = count == 1 ? max : max * Math.pow(min / max, i / (count - 1.0));
+    }
+    return levels;
+  }
 }

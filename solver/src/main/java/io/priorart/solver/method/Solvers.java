@@ -21,6 +21,7 @@ public final class Solvers {
           ReSample.METHOD,
           Dps.METHOD,
           DiffPir.METHOD,
+          Dpir.METHOD,
           TotalVariation.METHOD,
           Wiener.METHOD,
           Bicubic.METHOD,

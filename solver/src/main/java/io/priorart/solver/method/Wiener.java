@@ -12,6 +12,7 @@ import io.priorart.solver.Problem;
 import io.priorart.solver.SolveContext;
 import io.priorart.solver.SolverMethod;
 import io.priorart.solver.SolverMethod.Need;
+import io.priorart.solver.TensorScope;
 import io.priorart.solver.operator.ConjugateGradient;
 import java.util.Map;
 import java.util.Set;
@@ -75,8 +76,19 @@ public final class Wiener implements InverseSolver {
 
   @Override
   public NDArray solve(Problem problem, LatentDiffusionModel model, SolveContext context) {
-    LinearOperator operator = problem.linearOperator();
     try (NDManager work = context.manager().newSubManager()) {
+      Observation y = new Observation(problem, work, 1);
+      NDArray x = estimate(problem, work, 1, context);
+      context.step(1, 1, y.rms(y.residual(x)));
+      Outcome.finite(x).attach(context.manager());
+      return x;
+    }
+  }
+
+  /** The estimate itself, {@code [chains, C, H, W]} in {@code work}, all chains the same. */
+  NDArray estimate(Problem problem, NDManager work, int chains, SolveContext context) {
+    LinearOperator operator = problem.linearOperator();
+    try (TensorScope scope = new TensorScope()) {
       Observation y = new Observation(problem, work, 1);
       Root root = new Root(work, operator.imageShape(), spec);
       double noise = y.sigma() * y.sigma();
@@ -91,9 +103,7 @@ public final class Wiener implements InverseSolver {
                   context::checkpoint)
               .value();
       NDArray x = root.apply(u);
-      context.step(1, 1, y.rms(y.residual(x)));
-      Outcome.finite(x).attach(context.manager());
-      return x;
+      return scope.keep(chains == 1 ? x : x.repeat(0, chains));
     }
   }
 

@@ -125,6 +125,42 @@ class OracleTest {
     check(4, CHAINS, new DiffPir(spec), (reference, random) -> reference.diffPir(spec, random));
   }
 
+  /** One best picture has no statistics: it is the reference's, and the controls are not. */
+  @Test
+  void dpir() {
+    for (String preset : new String[] {"fast", "paper"}) {
+      Dpir.Spec spec = Dpir.METHOD.presets().get(preset);
+      for (int seed = 0; seed < 10; seed++) {
+        GaussianOracle oracle = new GaussianOracle(seed);
+        double[] expected = new Reference(oracle).dpir(spec);
+        assertEquals(0, distance(oracle, oracle.operator(), spec, expected), 2e-3);
+        assertTrue(distance(oracle, new Deaf(oracle), spec, expected) > 0.05);
+        double[] prior = Matrices.times(oracle.codec, oracle.mean);
+        assertTrue(relative(prior, expected) > 0.05);
+      }
+    }
+  }
+
+  private static double distance(
+      GaussianOracle oracle, DenseOperator operator, Dpir.Spec spec, double[] expected) {
+    try (NDManager manager = NDManager.newBaseManager()) {
+      NDArray x =
+          new Dpir(spec)
+              .solve(
+                  oracle.problem(operator),
+                  oracle.model(manager, true),
+                  SolveContext.of(manager, 0),
+                  2);
+      double[][] found = GaussianOracle.samples(x);
+      return Math.max(relative(found[0], expected), relative(found[1], expected));
+    }
+  }
+
+  private static double relative(double[] a, double[] b) {
+    double[] d = Matrices.plus(a, -1, b);
+    return Math.sqrt(Matrices.dot(d, d) / Matrices.dot(b, b));
+  }
+
   /** zeta is set for sixteen pixels instead of the paper's 196,608; see solvers.md, section 11. */
   @Test
   void dps() {

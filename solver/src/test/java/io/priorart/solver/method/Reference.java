@@ -121,6 +121,54 @@ final class Reference {
     throw new AssertionError("no steps");
   }
 
+  /** DPIR, algorithm 1, from the Wiener estimate in closed form. */
+  double[] dpir(Dpir.Spec spec) {
+    double[][] prior = times(oracle.codec, times(oracle.covariance, transpose(oracle.codec)));
+    double[] centre = times(oracle.codec, oracle.mean);
+    double noise = GaussianOracle.SIGMA * GaussianOracle.SIGMA;
+    double[][] cross = times(photographs(), back);
+    double[][] system = plus(times(oracle.a, cross), noise, diagonal(GaussianOracle.M, i -> 1));
+    double[] z = times(cross, times(inverse(system), oracle.y));
+    double high = Math.min(spec.startSigma(), Math.sqrt(1 / alphaBar[999] - 1));
+    double low = Math.max(spec.endSigma(), Math.sqrt(1 / alphaBar[0] - 1));
+    for (int i = 0; i < spec.steps(); i++) {
+      double sigma = high * Math.pow(low / high, i / (spec.steps() - 1.0));
+      double[] x = proximal(z, sigma * sigma / (spec.lambda() * noise));
+      double[][] gain = GaussianLatentModel.gain(prior, sigma);
+      z = plus(centre, 1, times(gain, plus(x, -1, centre)));
+    }
+    return z;
+  }
+
+  /** Covariance of 4x4 pictures of contrast 1 whose cosine spectrum falls by the power 2.5. */
+  private static double[][] photographs() {
+    double[] power = new double[16];
+    double sum = 0;
+    for (int k = 0; k < 16; k++) {
+      double v = 0.5 * (k / 4) / 4;
+      double h = 0.5 * (k % 4) / 4;
+      power[k] = Math.pow(1 / 256.0 + v * v + h * h, -1.25);
+      sum += power[k] / 16;
+    }
+    double[][] covariance = new double[16][16];
+    for (int a = 0; a < 16; a++) {
+      for (int b = 0; b < 16; b++) {
+        for (int k = 0; k < 16; k++) {
+          covariance[a][b] += power[k] / sum * wave(k, a) * wave(k, b);
+        }
+      }
+    }
+    return covariance;
+  }
+
+  private static double wave(int k, int at) {
+    double v =
+        Math.cos(Math.PI * (at / 4 + 0.5) * (k / 4) / 4) * Math.sqrt(k / 4 == 0 ? 0.25 : 0.5);
+    double h =
+        Math.cos(Math.PI * (at % 4 + 0.5) * (k % 4) / 4) * Math.sqrt(k % 4 == 0 ? 0.25 : 0.5);
+    return v * h;
+  }
+
   private static double level(int i, int n, double high, double low) {
     double a = Math.pow(high, 1.0 / 7);
     double b = Math.pow(low, 1.0 / 7);

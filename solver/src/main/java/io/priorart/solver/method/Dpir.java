@@ -1,0 +1,126 @@
+package io.priorart.solver.method;
+
+import ai.djl.ndarray.NDArray;
+import ai.djl.ndarray.NDManager;
+import io.priorart.solver.LatentDiffusionModel;
+import io.priorart.solver.LinearOperator;
+import io.priorart.solver.Parameter;
+import io.priorart.solver.ParameterSchema;
+import io.priorart.solver.PriorArtException;
+import io.priorart.solver.Problem;
+import io.priorart.solver.SolveContext;
+import io.priorart.solver.SolverMethod;
+import io.priorart.solver.SolverMethod.Need;
+import io.priorart.solver.TensorScope;
+import java.util.Arrays;
+import java.util.Map;
+import java.util.Set;
+
+/**
+ * DPIR (Zhang et al., TPAMI 2021, arXiv 2008.13751, algorithm 1): plug-and-play half-quadratic
+ * splitting with a denoiser. From a start {@code z},
+ *
+ * <pre>
+ *   x = argmin_u  ||A u - y||^2 + rho ||u - z||^2,   rho = lambda sigma_y^2 / sigma^2
+ *   z = denoise(x, sigma)
+ * </pre>
+ *
+ * for falling {@code sigma}; the result is the last {@code z}. Nothing is drawn: it is one best
+ * picture, closer to the truth in the mean square than a sample of the posterior, and smoother.
+ *
+ * <p>Deviations, and why: the start is the {@link Wiener} estimate, for every operator; the paper
+ * takes the measurement, its bicubic enlargement or an interpolation, task by task. The last {@code
+ * sigma} is a parameter, where the paper takes the measurement's noise, which for a noise-free one
+ * would be zero.
+ */
+public final class Dpir extends LatentSolver {
+  /** Keeps the data step's linear systems in float32's reach. */
+  private static final double MAX_GAMMA = 1e6;
+
+  private static final Wiener START = new Wiener(new Wiener.Spec(2.5, 1, 50));
+
+  public static final SolverMethod<Spec> METHOD =
+      new SolverMethod<>(
+          "dpir",
+          "Plug-and-play half-quadratic splitting: one best picture; pixel-space priors",
+          "Zhang et al., Plug-and-Play Image Restoration with Deep Denoiser Prior, TPAMI 2021,"
+              + " arXiv 2008.13751",
+          Set.of(Need.MODEL, Need.LINEAR, Need.PIXEL_SPACE),
+          Spec.class,
+          Map.of(
+              "fast", new Spec(32, 0.23, 0.3, 0.02),
+              "paper", new Spec(24, 0.23, 0.384, 0.02)),
+          Dpir::new);
+
+  /**
+   * Parameters.
+   *
+   * @param steps denoiser evaluations
+   * @param lambda how far the prior is trusted against the measurement
+   * @param startSigma first noise level, lowered to the checkpoint's largest
+   * @param endSigma last noise level, raised to the checkpoint's smallest
+   */
+  public record Spec(
+      @Parameter(doc = "Denoiser evaluations", min = 1, max = 1000) int steps,
+      @Parameter(
+              doc = "Trust in the prior against the measurement; the paper uses 0.19 to 0.55",
+              min = 0.001,
+              max = 1000)
+          double lambda,
+      @Parameter(
+              doc = "First noise level, lowered to the checkpoint's largest",
+              unit = "standard deviations on [-1,1]",
+              min = 0.01,
+              max = 1000)
+          double startSigma,
+      @Parameter(
+              doc = "Last noise level, raised to the checkpoint's smallest",
+              unit = "standard deviations on [-1,1]",
+              min = 0.001,
+              max = 1)
+          double endSigma) {
+    public Spec {
+      if (endSigma >= startSigma) {
+        throw PriorArtException.badField(
+            "endSigma", "must be less than startSigma, " + startSigma + ", was " + endSigma);
+      }
+    }
+  }
+
+  private final Spec spec;
+
+  public Dpir(Spec spec) {
+    this.spec = ParameterSchema.of(Spec.class).check("", spec);
+  }
+
+  @Override
+  NDArray run(
+      Problem problem,
+      LatentDiffusionModel model,
+      SolveContext context,
+      NDManager work,
+      int chains) {
+    LinearOperator operator = problem.linearOperator();
+    requirePixelSpace(model);
+    Observation y = new Observation(problem, work, chains);
+    double[] sigma =
+        NoiseLevels.logarithmic(model.schedule(), spec.steps(), spec.startSigma(), spec.endSigma());
+    double noise = y.sigma() * y.sigma();
+    double[] gamma = new double[chains];
+    NDArray z = START.estimate(problem, work, chains, context);
+    for (int i = 0; i < spec.steps(); i++) {
+      try (TensorScope scope = new TensorScope()) {
+        context.checkpoint();
+        Arrays.fill(gamma, Math.min(MAX_GAMMA, sigma[i] * sigma[i] / (spec.lambda() * noise)));
+        NDArray x = y.proximal(operator, z, gamma);
+        context.checkpoint();
+        NDArray clean = model.denoise(x, sigma[i], context.conditioning());
+        context.step(i + 1, spec.steps(), y.rms(y.residual(clean)));
+        preview(context, i + 1, clean);
+        z.close();
+        z = scope.keep(clean);
+      }
+    }
+    return Outcome.finite(z);
+  }
+}
