@@ -74,7 +74,7 @@ public final class Catalog {
             .setName(method.id())
             .setSummary(method.summary())
             .setCitation(method.citation())
-            .setIsDefault(method.id().equals(Requests.DEFAULT_SOLVER));
+            .setIsDefault(method.equals(Restorer.SOLVERS.defaultMethod()));
     method.needs().stream().map(n -> n.name().toLowerCase()).sorted().forEach(solver::addNeeds);
     schema.entries(method.defaults()).forEach(e -> solver.addParameters(parameter(e)));
     method
@@ -153,7 +153,8 @@ public final class Catalog {
     ModelDescription.Builder model =
         ModelDescription.newBuilder()
             .setName(name)
-            .setSummary("latent diffusion")
+            .setSummary(
+                service.models().pixelSpace(name) ? "pixel-space denoiser" : "latent diffusion")
             .setIsDefault(name.equals(service.models().named("")));
     service
         .models()

@@ -4,6 +4,7 @@ import com.google.protobuf.Duration;
 import com.google.protobuf.Struct;
 import com.google.protobuf.Value;
 import io.priorart.models.engine.Precision;
+import io.priorart.runtime.AutoSolver;
 import io.priorart.runtime.Limits;
 import io.priorart.runtime.OperatorRequest;
 import io.priorart.runtime.Restorer;
@@ -33,8 +34,6 @@ import java.util.Map;
 /** From the wire to the runtime's records; bad fields are refused by their path. */
 @Singleton
 public final class Requests {
-  static final String DEFAULT_SOLVER = "prox-diffusion";
-  private static final String DEFAULT_PRESET = "fast";
   private static final int REQUEST_ID_CHARACTERS = 128;
 
   private final Service service;
@@ -48,6 +47,7 @@ public final class Requests {
   /** A restoration, checked as far as it can be without its pixels. */
   public record Restoration(
       Restorer.Request request,
+      String choice,
       PictureFormat format,
       int bitDepth,
       boolean meanAndDeviation,
@@ -70,13 +70,19 @@ public final class Requests {
             new PictureInfo(PictureFormat.PNG, 1, 1),
             () ->
                 PictureFiles.info("image", images.bytes("image", wire.getImage()), Limits.PIXELS));
-    Restorer.Request request = request(wire, v);
-    v.check(
-        () -> {
-          Restorer.check(request);
-          requireSteps(request);
-        });
-    String model = v.check("", () -> service.models().named(wire.getModel()));
+    Restorer.Request asked = request(wire, v);
+    String model = v.check("", () -> service.models().named(wire.getModel(), asked.hasText()));
+    AutoSolver.Choice choice =
+        v.check(
+            null,
+            () -> AutoSolver.choose(asked, !model.isEmpty() && service.models().pixelSpace(model)));
+    if (choice != null) {
+      v.check(
+          () -> {
+            Restorer.check(choice.request());
+            requireSteps(choice.request());
+          });
+    }
     v.check(() -> requireDevice(wire.getDevice()));
     v.check(
         () ->
@@ -87,7 +93,7 @@ public final class Requests {
     int bitDepth = v.check(0, () -> bitDepth(output));
     java.time.Duration previewInterval = v.check(null, () -> previewInterval(output));
     java.time.Duration budget = v.check(null, () -> budget(wire));
-    boolean harmful = format.lossy() && request.keepsKnownPixels();
+    boolean harmful = format.lossy() && asked.keepsKnownPixels();
     v.check(
         () -> {
           if (harmful && output.getFormat() == Format.FORMAT_JPEG) {
@@ -98,10 +104,11 @@ public final class Requests {
         });
     v.raise();
     return new Restoration(
-        request,
+        choice.request(),
+        choice.reason(),
         harmful ? PictureFormat.PNG : format,
         bitDepth,
-        output.getWantMeanAndStd() && request.samples() > 1,
+        output.getWantMeanAndStd() && asked.samples() > 1,
         previewInterval,
         model,
         precision(wire.getPrecision()),
@@ -122,8 +129,8 @@ public final class Requests {
             List.of(new OperatorRequest("identity", Map.of())),
             () -> operators(wire.getOperatorsList(), wire.getMaskPolarity())),
         v.check(0.0, () -> sigma(wire.hasNoise() ? wire.getNoise() : null)),
-        solver.getName().isEmpty() ? DEFAULT_SOLVER : solver.getName(),
-        solver.getPreset().isEmpty() ? DEFAULT_PRESET : solver.getPreset(),
+        solver.getName().isEmpty() ? AutoSolver.NAME : solver.getName(),
+        solver.getPreset().isEmpty() ? Restorer.USUAL_PRESET : solver.getPreset(),
         v.check(Map.of(), () -> parameters("solver.parameters", solver.getParameters())),
         solver.hasSteps() ? solver.getSteps() : null,
         wire.getFinish() != Finish.FINISH_NONE,

@@ -145,7 +145,8 @@ final class RestorationCall implements SolveQueue.Task {
             request,
             restoration.format(),
             restoration.bitDepth(),
-            restoration.meanAndDeviation());
+            restoration.meanAndDeviation(),
+            restoration.choice());
     return FileRestorer.restore(job, model::open, new Progress(), stop);
   }
 

@@ -17,7 +17,10 @@ class ReportMessageTest {
         withModel ? "in.png" : null,
         withModel ? new Report.Model("latent-v1", "00ff", "bfloat16") : null,
         new Report.Solver(
-            "tv", "fast", Map.of("steps", 20, "zeta", 0.3, "flag", true, "spacing", "trailing")),
+            "tv",
+            "fast",
+            Map.of("steps", 20, "zeta", 0.3, "flag", true, "spacing", "trailing"),
+            withModel ? "why not" : ""),
         new Report.Conditioning("a \"cat\"\n", "", 1),
         0.01,
         "projection",

@@ -103,7 +103,14 @@ final class CatalogueCommands {
         try (Prior pipeline = ModelFamilies.load(folder, CompileOptions.AUTO)) {
           Map<String, Object> out = new LinkedHashMap<>();
           out.put("name", pipeline.name());
-          out.put("summary", "latent diffusion, %,d parameters".formatted(pipeline.parameters()));
+          out.put(
+              "summary",
+              "%s, %,d parameters"
+                  .formatted(
+                      ModelFamilies.pixelSpace(folder)
+                          ? "pixel-space denoiser"
+                          : "latent diffusion",
+                      pipeline.parameters()));
           out.put("folder", folder.toString());
           out.put("sha256", pipeline.hash());
           out.put("parameters", List.of());

@@ -18,7 +18,8 @@ final class LocalDoor implements RestoreDoor {
       FileRestorer.Job job, RestoreListener listener, BooleanSupplier cancelled) {
     return FileRestorer.restore(
         job.withOperators(
-            job.request().operators().stream().map(o -> o.resolved(Limits.PIXELS)).toList()),
+                job.request().operators().stream().map(o -> o.resolved(Limits.PIXELS)).toList())
+            .chosen(model.pixelSpace()),
         model,
         listener,
         cancelled);

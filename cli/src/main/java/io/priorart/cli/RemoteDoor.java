@@ -12,6 +12,7 @@ import io.grpc.ManagedChannelBuilder;
 import io.grpc.StatusRuntimeException;
 import io.grpc.stub.StreamObserver;
 import io.priorart.models.engine.Precision;
+import io.priorart.runtime.AutoSolver;
 import io.priorart.runtime.Checkpoints;
 import io.priorart.runtime.FileRestorer;
 import io.priorart.runtime.Json;
@@ -168,7 +169,7 @@ final class RemoteDoor implements RestoreDoor {
     }
     Solver.Builder solver =
         Solver.newBuilder()
-            .setName(r.solver())
+            .setName(r.solver().equals(AutoSolver.NAME) ? "" : r.solver())
             .setPreset(r.preset())
             .setParameters(struct(r.parameters()));
     if (r.steps() != null) {

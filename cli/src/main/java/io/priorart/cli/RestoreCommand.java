@@ -1,6 +1,7 @@
 package io.priorart.cli;
 
 import io.priorart.models.engine.GracefulExit;
+import io.priorart.runtime.AutoSolver;
 import io.priorart.runtime.FileRestorer;
 import io.priorart.runtime.Json;
 import io.priorart.runtime.OperatorRequest;
@@ -70,15 +71,18 @@ final class RestoreCommand implements Callable<Integer> {
 
   @Option(
       names = "--solver",
-      defaultValue = "prox-diffusion",
+      defaultValue = AutoSolver.NAME,
       paramLabel = "NAME",
-      description = "See 'priorart solvers'. Default: ${DEFAULT-VALUE}")
+      description = {
+        "See 'priorart solvers'; auto chooses by model and task and says so in the report.",
+        "Default: ${DEFAULT-VALUE}"
+      })
   private String solver;
 
   @Option(
       names = "--preset",
-      defaultValue = "fast",
-      paramLabel = "paper|fast",
+      defaultValue = Restorer.USUAL_PRESET,
+      paramLabel = "paper|fast|...",
       description =
           "The solver's parameters as published, or fewer steps. Default: ${DEFAULT-VALUE}")
   private String preset;
@@ -151,6 +155,9 @@ final class RestoreCommand implements Callable<Integer> {
   public Integer call() {
     model.check();
     Restorer.Request request = request();
+    if (request.hasText()) {
+      model.requireText();
+    }
     Map<Path, Path> targets = targets(request);
     List<Report> reports = new ArrayList<>();
     try (GracefulExit.Task cancel = GracefulExit.begin();
@@ -288,7 +295,13 @@ final class RestoreCommand implements Callable<Integer> {
       RestoreDoor door, Path in, Path out, Restorer.Request request, GracefulExit.Task cancel) {
     FileRestorer.Job job =
         new FileRestorer.Job(
-            in.toString(), PictureFiles.bytes(in), request, PictureFormat.of(out), 0, samples > 1);
+            in.toString(),
+            PictureFiles.bytes(in),
+            request,
+            PictureFormat.of(out),
+            0,
+            samples > 1,
+            "");
     FileRestorer.Restored restored;
     try (Progress progress = new Progress(in)) {
       restored = door.restore(job, progress, cancel);

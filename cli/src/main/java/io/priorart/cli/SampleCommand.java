@@ -91,6 +91,7 @@ final class SampleCommand implements Callable<Integer> {
   @Override
   public Integer call() {
     model.check();
+    model.requireText();
     PictureFiles.requireWritable(output, force);
     PictureFormat.of(output);
     Sampler sampler = Sampler.byId(scheduler);

@@ -50,10 +50,10 @@ public final class ServeCommand implements Callable<Integer> {
 
   @Option(
       names = "--model",
-      paramLabel = "bundled|DIR",
+      paramLabel = "NAME|DIR",
       description = {
         "Checkpoint folder in the diffusers layout, named after its folder; may be repeated.",
-        "The first is the default. Default: bundled"
+        "The first is the default. Default: the bundled ones"
       })
   private List<String> models = new ArrayList<>();
 
@@ -101,10 +101,9 @@ public final class ServeCommand implements Callable<Integer> {
     requireRange("queue", queue, 0, 100_000);
     requireRange("grace", grace, 0, 86_400);
     requireFree();
-    List<String> all = models.isEmpty() ? List.of(Checkpoints.BUNDLED) : models;
-    for (int i = 0; i < all.size(); i++) {
-      Checkpoints.resolve(all.get(i)); // says so before the service starts
-      System.setProperty("priorart.service.models[" + i + "]", all.get(i));
+    for (int i = 0; i < models.size(); i++) {
+      Checkpoints.resolve(models.get(i), false); // says so before the service starts
+      System.setProperty("priorart.service.models[" + i + "]", models.get(i));
     }
     System.setProperty("quarkus.http.port", Integer.toString(port));
     System.setProperty("quarkus.http.host", host);

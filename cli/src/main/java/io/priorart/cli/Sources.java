@@ -14,7 +14,10 @@ final class Sources implements Supplier<Prior>, AutoCloseable {
       names = "--model",
       defaultValue = Checkpoints.BUNDLED,
       paramLabel = "bundled|DIR",
-      description = "Checkpoint folder in the diffusers layout. Default: ${DEFAULT-VALUE}")
+      description = {
+        "Bundled checkpoint's name or a folder in the diffusers layout (docs/design/pixel-prior.md",
+        "for priors of pictures themselves). Default: ${DEFAULT-VALUE}, one that fits the task"
+      })
   private String model;
 
   @Option(
@@ -33,14 +36,25 @@ final class Sources implements Supplier<Prior>, AutoCloseable {
       description = "cpu is what this build carries. Default: ${DEFAULT-VALUE}")
   private String device;
 
+  private boolean text;
   private Prior pipeline;
+
+  /** That the bundled model must understand a prompt. */
+  void requireText() {
+    text = true;
+  }
+
+  /** Whether the model is a prior of pictures themselves; opens nothing. */
+  boolean pixelSpace() {
+    return ModelFamilies.pixelSpace(Checkpoints.resolve(model, text));
+  }
 
   @Override
   public Prior get() {
     if (pipeline == null) {
       pipeline =
           ModelFamilies.load(
-              Checkpoints.resolve(model), CompileOptions.AUTO.withPrecision(precision));
+              Checkpoints.resolve(model, text), CompileOptions.AUTO.withPrecision(precision));
     }
     return pipeline;
   }

@@ -20,6 +20,17 @@ public final class ModelFamilies {
   private ModelFamilies() {}
 
   /**
+   * Whether a checkpoint is a prior of pictures themselves, by its index alone; such a one takes no
+   * text.
+   */
+  public static boolean pixelSpace(Path directory) {
+    return new CheckpointFolder(directory)
+        .index()
+        .text("_class_name", DiffusionPipeline.CLASS_NAME)
+        .equals(PixelPrior.CLASS_NAME);
+  }
+
+  /**
    * Loads a checkpoint.
    *
    * @throws PriorArtException NOT_FOUND, INVALID_ARGUMENT or FAILED_PRECONDITION naming the file

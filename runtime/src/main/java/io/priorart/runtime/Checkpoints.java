@@ -14,7 +14,8 @@ public final class Checkpoints {
   /** The name of the default. */
   public static final String BUNDLED = "bundled";
 
-  private static final String BUNDLED_FOLDER = "latent-v1";
+  private static final String PIXEL_SPACE = "pixel-v1";
+  private static final String WITH_TEXT = "latent-v1";
 
   private Checkpoints() {}
 
@@ -30,10 +31,12 @@ public final class Checkpoints {
   /**
    * The folder of a name: {@link #BUNDLED}, a bundled checkpoint's name, or a path.
    *
+   * @param text whether {@link #BUNDLED} must understand a prompt
    * @throws PriorArtException NOT_FOUND
    */
-  public static Path resolve(String name) {
-    Path bundled = folder().resolve(name.equals(BUNDLED) ? BUNDLED_FOLDER : name);
+  public static Path resolve(String name, boolean text) {
+    String usual = text ? WITH_TEXT : PIXEL_SPACE;
+    Path bundled = folder().resolve(name.equals(BUNDLED) ? usual : name);
     for (Path candidate : List.of(Path.of(name), bundled)) {
       if (Files.isRegularFile(candidate.resolve("model_index.json"))) {
         return candidate;

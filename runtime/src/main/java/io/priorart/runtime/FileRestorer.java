@@ -23,6 +23,7 @@ public final class FileRestorer {
    * @param bitDepth of the results, as far as the format holds it: 8, 16 or 32; 0 for the
    *     measurement's
    * @param meanAndDeviation whether those of several samples are wanted
+   * @param choice why this solver; empty when the request named it
    */
   public record Job(
       String name,
@@ -30,7 +31,8 @@ public final class FileRestorer {
       Restorer.Request request,
       PictureFormat format,
       int bitDepth,
-      boolean meanAndDeviation) {
+      boolean meanAndDeviation,
+      String choice) {
     public Job {
       if (bitDepth != 0 && bitDepth != 8 && bitDepth != 16 && bitDepth != 32) {
         throw PriorArtException.badField("bit-depth", "must be 8, 16 or 32, was " + bitDepth);
@@ -40,7 +42,24 @@ public final class FileRestorer {
     /** The same with other operators, for instance with their files read. */
     public Job withOperators(List<OperatorRequest> others) {
       return new Job(
-          name, measurement, request.withOperators(others), format, bitDepth, meanAndDeviation);
+          name,
+          measurement,
+          request.withOperators(others),
+          format,
+          bitDepth,
+          meanAndDeviation,
+          choice);
+    }
+
+    /**
+     * The same with a solver, where the request leaves it open.
+     *
+     * @param pixelSpace whether the prior is one of pictures themselves
+     */
+    public Job chosen(boolean pixelSpace) {
+      AutoSolver.Choice found = AutoSolver.choose(request, pixelSpace);
+      return new Job(
+          name, measurement, found.request(), format, bitDepth, meanAndDeviation, found.reason());
     }
   }
 
@@ -102,6 +121,7 @@ public final class FileRestorer {
             request,
             restoration,
             used[0],
+            job.choice(),
             new Report.Seconds(readSeconds, loadSeconds[0], seconds(writing), seconds(begin)));
     return new Restored(samples, mean, deviation, report, warnings(restoration, request, used[0]));
   }

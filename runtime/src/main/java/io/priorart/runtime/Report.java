@@ -36,8 +36,12 @@ public record Report(
   /** The checkpoint that ran. */
   public record Model(String name, String sha256, String precision) {}
 
-  /** The solver with every parameter used. */
-  public record Solver(String name, String preset, Map<String, Object> parameters) {
+  /**
+   * The solver with every parameter used.
+   *
+   * @param reason why it was chosen; empty when the request named it
+   */
+  public record Solver(String name, String preset, Map<String, Object> parameters, String reason) {
     public Solver {
       parameters = plain(parameters);
     }
@@ -101,12 +105,16 @@ public record Report(
    * @param model {@code null} when none ran
    */
   static Report of(
-      Restorer.Request request, Restorer.Restoration restoration, Prior model, Seconds seconds) {
+      Restorer.Request request,
+      Restorer.Restoration restoration,
+      Prior model,
+      String choice,
+      Seconds seconds) {
     SpectrumCheck spectrum = restoration.spectrum();
     return new Report(
         null,
         model == null ? null : new Model(model.name(), model.hash(), lower(model.precision())),
-        new Solver(restoration.solver(), request.preset(), restoration.solverParameters()),
+        new Solver(restoration.solver(), request.preset(), restoration.solverParameters(), choice),
         new Conditioning(request.prompt(), request.negativePrompt(), request.guidanceScale()),
         request.sigma() == null ? 0 : request.sigma(),
         request.finish() ? "projection" : "none",

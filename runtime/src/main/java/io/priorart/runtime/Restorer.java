@@ -39,6 +39,9 @@ public final class Restorer {
   /** Every solver there is, OpenCV's among them. */
   public static final Solvers SOLVERS = new Solvers(OpenCvInpainting.METHODS);
 
+  /** The preset used when none is named. */
+  public static final String USUAL_PRESET = "fast";
+
   private Restorer() {}
 
   /**
@@ -86,6 +89,30 @@ public final class Restorer {
           samples,
           width,
           height);
+    }
+
+    /** The same with another solver and preset. */
+    Request withSolver(String otherSolver, String otherPreset) {
+      return new Request(
+          operators,
+          sigma,
+          otherSolver,
+          otherPreset,
+          parameters,
+          steps,
+          finish,
+          prompt,
+          negativePrompt,
+          guidanceScale,
+          seed,
+          samples,
+          width,
+          height);
+    }
+
+    /** Whether a model is told anything, so that it must understand text. */
+    public boolean hasText() {
+      return !prompt.isEmpty() || !negativePrompt.isEmpty();
     }
 
     /** Whether the measurement's own pixels are known to be right. */

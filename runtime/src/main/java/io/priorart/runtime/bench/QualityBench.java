@@ -6,6 +6,7 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import io.priorart.models.Prior;
 import io.priorart.models.engine.ScriptModule;
+import io.priorart.runtime.AutoSolver;
 import io.priorart.runtime.Comparison;
 import io.priorart.runtime.Degrader;
 import io.priorart.runtime.Limits;
@@ -137,7 +138,8 @@ public final class QualityBench {
             runs.add(runOne(task, method, parameters, sample, false));
           }
           entries.add(
-              new QualityReport.Entry(task, method.id(), tuned ? "tuned" : plan.preset(), runs));
+              new QualityReport.Entry(
+                  task, method.id(), tuned ? "tuned" : preset(task, method), runs));
         } catch (PriorArtException e) {
           if (e.kind() != ErrorKind.FAILED_PRECONDITION) {
             throw e;
@@ -169,6 +171,10 @@ public final class QualityBench {
       }
     }
     return best;
+  }
+
+  private String preset(QualityTask task, SolverMethod<?> method) {
+    return AutoSolver.preset(method.id(), task.declared(), plan.preset());
   }
 
   private record Sample(String name, String hash, Picture picture) {}
@@ -211,7 +217,8 @@ public final class QualityBench {
       throw new PriorArtException(ErrorKind.CANCELLED, "stopped; the same command goes on");
     }
     boolean model = method.needs().contains(SolverMethod.Need.MODEL);
-    String preset = tuning || Baselines.contains(method.id()) ? "fast" : plan.preset();
+    boolean baseline = tuning || Baselines.contains(method.id());
+    String preset = baseline ? Restorer.USUAL_PRESET : preset(task, method);
     QualityRun.Key key =
         new QualityRun.Key(
             task.name(),

@@ -64,7 +64,7 @@ public final class ModelPool implements AutoCloseable {
     this.maxOpen = maxOpen;
     folders = new LinkedHashMap<>();
     for (String model : models) {
-      Path folder = Checkpoints.resolve(model).toAbsolutePath().normalize();
+      Path folder = Checkpoints.resolve(model, false).toAbsolutePath().normalize();
       if (folders.put(folder.getFileName().toString(), folder) != null) {
         throw PriorArtException.badField(
             "model", "two models are called " + folder.getFileName() + "; rename a folder");
@@ -94,6 +94,23 @@ public final class ModelPool implements AutoCloseable {
       throw Names.notFound("model", name, folders.keySet());
     }
     return name;
+  }
+
+  /**
+   * As {@link #named(String)}; an empty name is the first model that fits.
+   *
+   * @param text whether it must understand a prompt
+   */
+  public String named(String name, boolean text) {
+    if (!name.isEmpty() || !text) {
+      return named(name);
+    }
+    return names().stream().filter(n -> !pixelSpace(n)).findFirst().orElse(names().get(0));
+  }
+
+  /** Whether a model is a prior of pictures themselves. */
+  public boolean pixelSpace(String name) {
+    return ModelFamilies.pixelSpace(folders.get(name));
   }
 
   /**

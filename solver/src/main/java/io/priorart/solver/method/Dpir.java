@@ -48,7 +48,8 @@ public final class Dpir extends LatentSolver {
           Set.of(Need.MODEL, Need.LINEAR, Need.PIXEL_SPACE),
           Spec.class,
           Map.of(
-              "fast", new Spec(32, 0.23, 0.3, 0.02),
+              "fast", new Spec(8, 0.23, 0.3, 0.02),
+              "inpainting", new Spec(48, 0.23, 0.15, 0.015),
               "paper", new Spec(24, 0.23, 0.384, 0.02)),
           Dpir::new);
 

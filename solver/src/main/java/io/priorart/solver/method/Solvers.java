@@ -17,11 +17,11 @@ public final class Solvers {
   /** The methods of this package. */
   public static final List<SolverMethod<?>> BUILT_IN =
       List.of(
+          Dpir.METHOD,
+          DiffPir.METHOD,
           ProxDiffusion.METHOD,
           ReSample.METHOD,
           Dps.METHOD,
-          DiffPir.METHOD,
-          Dpir.METHOD,
           TotalVariation.METHOD,
           Wiener.METHOD,
           Bicubic.METHOD,
@@ -50,9 +50,9 @@ public final class Solvers {
     return List.copyOf(byId.values());
   }
 
-  /** What runs when nobody names a solver. */
+  /** What usually runs when nobody names a solver; the runtime knows the exceptions. */
   public SolverMethod<?> defaultMethod() {
-    return ProxDiffusion.METHOD;
+    return Dpir.METHOD;
   }
 
   /**
