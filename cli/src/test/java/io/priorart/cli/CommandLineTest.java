@@ -224,7 +224,7 @@ class CommandLineTest {
   @Test
   void theCatalogueNamesEveryParameter() throws IOException {
     JsonNode solvers = new ObjectMapper().readTree(run("solvers", "--json").out());
-    assertEquals("prox-diffusion", solvers.get(0).path("name").asText());
+    assertEquals("dpir", solvers.get(0).path("name").asText());
     assertTrue(solvers.get(0).path("parameters").size() > 0);
     JsonNode operators = new ObjectMapper().readTree(run("operators", "--json").out());
     assertEquals(6, operators.size());

@@ -29,7 +29,7 @@ class SolversTest {
     Solvers solvers = new Solvers(List.of(EXTRA));
     assertSame(EXTRA, solvers.byId("opencv-telea"));
     assertSame(ReSample.METHOD, solvers.byId("resample"));
-    assertSame(ProxDiffusion.METHOD, solvers.list().get(0));
+    assertSame(solvers.defaultMethod(), solvers.list().get(0));
     assertEquals(Solvers.BUILT_IN.size() + 1, solvers.list().size());
     PriorArtException e =
         assertThrows(PriorArtException.class, () -> solvers.byId("prox-difusion"));
