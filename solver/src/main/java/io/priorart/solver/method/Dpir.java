@@ -49,7 +49,7 @@ public final class Dpir extends LatentSolver {
           Spec.class,
           Map.of(
               "fast", new Spec(8, 0.23, 0.3, 0.02),
-              "inpainting", new Spec(48, 0.23, 0.15, 0.015),
+              "inpainting", new Spec(48, 0.23, 0.15, 0.01),
               "paper", new Spec(24, 0.23, 0.384, 0.02)),
           Dpir::new);
 
