@@ -2,6 +2,7 @@ package io.priorart.solver;
 
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDScope;
+import java.util.function.Supplier;
 
 /**
  * A try-with-resources arena: every array born on this thread inside it is freed when it closes,
@@ -17,6 +18,17 @@ public final class TensorScope implements AutoCloseable {
   public NDArray keep(NDArray array) {
     NDScope.unregister(array);
     return array;
+  }
+
+  /** Frees everything that {@code work} makes except its result, which the caller's scope owns. */
+  public static NDArray only(Supplier<NDArray> work) {
+    NDArray result;
+    try (TensorScope scope = new TensorScope()) {
+      result = scope.keep(work.get());
+    }
+    // a kept array is out of every arena; the caller's must free it in its turn
+    NDScope.register(result);
+    return result;
   }
 
   @Override

@@ -3,6 +3,7 @@ package io.priorart.solver.method;
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.index.NDIndex;
+import io.priorart.solver.TensorScope;
 
 /**
  * The orthonormal two-dimensional DCT-II of {@code [N, C, H, W]}, each plane alone: coefficient
@@ -81,17 +82,23 @@ final class CosineTransform {
     }
 
     NDArray forward(NDArray x) {
-      NDArray v = pick(x, order).fft(n, 3).real();
-      return v.get(REAL).mul(cosine).add(v.get(IMAGINARY).mul(sine));
+      return TensorScope.only(
+          () -> {
+            NDArray v = pick(x, order).fft(n, 3).real();
+            return v.get(REAL).mul(cosine).add(v.get(IMAGINARY).mul(sine));
+          });
     }
 
     /** {@code V_k = exp(i pi k / 2n) (C_k - i C_(n-k))}, {@code C} the spectrum over its norm. */
     NDArray inverse(NDArray spectrum) {
-      NDArray mirrored = pick(spectrum, mirror);
-      NDArray real = spectrum.mul(cosineBack).add(mirrored.mul(sineBack));
-      NDArray imaginary = spectrum.mul(sineBack).sub(mirrored.mul(cosineMirror));
-      NDArray v = real.stack(imaginary, -1).complex().ifft(n, 3).real().get(REAL);
-      return pick(v, orderBack);
+      return TensorScope.only(
+          () -> {
+            NDArray mirrored = pick(spectrum, mirror);
+            NDArray real = spectrum.mul(cosineBack).add(mirrored.mul(sineBack));
+            NDArray imaginary = spectrum.mul(sineBack).sub(mirrored.mul(cosineMirror));
+            NDArray v = real.stack(imaginary, -1).complex().ifft(n, 3).real().get(REAL);
+            return pick(v, orderBack);
+          });
     }
   }
 }

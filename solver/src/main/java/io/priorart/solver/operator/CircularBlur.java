@@ -4,6 +4,7 @@ import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.Shape;
 import io.priorart.solver.LinearOperator;
+import io.priorart.solver.TensorScope;
 
 /** Periodic convolution: diagonal in the Fourier basis, so everything is exact there. */
 final class CircularBlur implements LinearOperator {
@@ -29,7 +30,7 @@ final class CircularBlur implements LinearOperator {
   public NDArray apply(NDArray x) {
     Tensors.require("x", x, shape);
     NDManager manager = x.getManager();
-    return Tensors.only(() -> transfer.filter(x, transfer.forward(manager)).duplicate());
+    return TensorScope.only(() -> transfer.filter(x, transfer.forward(manager)).duplicate());
   }
 
   @Override
@@ -51,7 +52,8 @@ final class CircularBlur implements LinearOperator {
   @Override
   public NDArray proximal(NDArray x, NDArray y, double gamma) {
     Tensors.requireProximal(x, shape, y, shape, gamma);
-    return Tensors.only(() -> x.add(backward(y.sub(apply(x)), power -> 1 / (1 / gamma + power))));
+    return TensorScope.only(
+        () -> x.add(backward(y.sub(apply(x)), power -> 1 / (1 / gamma + power))));
   }
 
   @Override
@@ -61,6 +63,6 @@ final class CircularBlur implements LinearOperator {
 
   private NDArray backward(NDArray y, Transfer.Gain gain) {
     NDManager manager = y.getManager();
-    return Tensors.only(() -> transfer.filter(y, transfer.backward(manager, gain)).duplicate());
+    return TensorScope.only(() -> transfer.filter(y, transfer.backward(manager, gain)).duplicate());
   }
 }

@@ -7,6 +7,7 @@ import io.priorart.solver.HostTensor;
 import io.priorart.solver.LinearOperator;
 import io.priorart.solver.Linearization;
 import io.priorart.solver.PriorArtException;
+import io.priorart.solver.TensorScope;
 import java.util.ArrayDeque;
 import java.util.Deque;
 import java.util.List;
@@ -89,7 +90,7 @@ public final class ComposedOperator implements ForwardOperator {
 
       @Override
       public NDArray pullback(NDArray cotangent) {
-        return Tensors.only(
+        return TensorScope.only(
             () -> {
               NDArray v = cotangent;
               for (Linearization link : chain) {
@@ -113,7 +114,7 @@ public final class ComposedOperator implements ForwardOperator {
 
   private static NDArray applied(List<? extends ForwardOperator> parts, NDArray x) {
     Tensors.require("x", x, parts.get(0).imageShape());
-    return Tensors.only(
+    return TensorScope.only(
         () -> {
           NDArray value = x;
           for (ForwardOperator part : parts) {
@@ -169,7 +170,7 @@ public final class ComposedOperator implements ForwardOperator {
     @Override
     public NDArray adjoint(NDArray y) {
       Tensors.require("y", y, measurementShape());
-      return Tensors.only(
+      return TensorScope.only(
           () -> {
             NDArray value = y;
             for (int i = parts.size() - 1; i >= 0; i--) {

@@ -52,7 +52,7 @@ public record ConjugateGradient(double tolerance, int maxIterations) {
     int[] iterations = new int[1];
     double[] reached = new double[1];
     NDArray value =
-        Tensors.only(
+        TensorScope.only(
             () -> {
               NDArray u = start.duplicate();
               checkpoint.run();

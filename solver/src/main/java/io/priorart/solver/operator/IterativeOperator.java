@@ -37,9 +37,9 @@ abstract class IterativeOperator implements LinearOperator {
     Tensors.requireRcond(rcond);
     double damping = Math.max(rcond, 1e-3) * norm();
     if (damping == 0) {
-      return Tensors.only(() -> zeros(y));
+      return TensorScope.only(() -> zeros(y));
     }
-    return Tensors.only(() -> proximal(zeros(y), y, 1 / (damping * damping)));
+    return TensorScope.only(() -> proximal(zeros(y), y, 1 / (damping * damping)));
   }
 
   private NDArray zeros(NDArray y) {
@@ -58,7 +58,7 @@ abstract class IterativeOperator implements LinearOperator {
     // Both sides divided by 1 + gamma, so that no gamma overflows float32.
     float prior = (float) (1 / (1 + gamma));
     float data = (float) (gamma / (1 + gamma));
-    return Tensors.only(
+    return TensorScope.only(
         () ->
             ConjugateGradient.DEFAULT
                 .solve(

@@ -5,6 +5,7 @@ import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.Shape;
 import io.priorart.solver.HostTensor;
 import io.priorart.solver.LinearOperator;
+import io.priorart.solver.TensorScope;
 
 /**
  * {@code A(x) = k x}, elementwise, {@code k} 1 where a pixel is known and 0 where it is missing.
@@ -67,7 +68,7 @@ final class MaskOperator implements LinearOperator {
   public NDArray proximal(NDArray x, NDArray y, double gamma) {
     Tensors.requireProximal(x, shape, y, shape, gamma);
     double share = gamma / (1 + gamma);
-    return Tensors.only(() -> x.add(masked(y.sub(x)).mul((float) share)));
+    return TensorScope.only(() -> x.add(masked(y.sub(x)).mul((float) share)));
   }
 
   @Override
@@ -82,6 +83,6 @@ final class MaskOperator implements LinearOperator {
 
   private NDArray masked(NDArray x) {
     NDManager manager = x.getManager();
-    return Tensors.only(() -> x.mul(known == null ? manager.create(1f) : known.to(manager)));
+    return TensorScope.only(() -> x.mul(known == null ? manager.create(1f) : known.to(manager)));
   }
 }

@@ -4,6 +4,7 @@ import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.index.NDIndex;
 import ai.djl.ndarray.types.Shape;
+import io.priorart.solver.TensorScope;
 
 /**
  * Convolution with a boundary other than periodic: {@code A = S F P}, where {@code P} extends the
@@ -90,7 +91,7 @@ final class PaddedBlur extends IterativeOperator {
             vertical.before + vertical.size,
             horizontal.before,
             horizontal.before + horizontal.size);
-    return Tensors.only(
+    return TensorScope.only(
         () -> {
           NDArray extended =
               vertical
@@ -105,7 +106,7 @@ final class PaddedBlur extends IterativeOperator {
   public NDArray adjoint(NDArray y) {
     Tensors.require("y", y, shape);
     NDManager manager = y.getManager();
-    return Tensors.only(
+    return TensorScope.only(
         () -> {
           NDArray placed =
               y.pad(

@@ -4,6 +4,7 @@ import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.Shape;
 import io.priorart.solver.LinearOperator;
+import io.priorart.solver.TensorScope;
 import java.util.function.DoubleUnaryOperator;
 
 /**
@@ -45,7 +46,7 @@ final class SeparableOperator implements LinearOperator {
   public NDArray apply(NDArray x) {
     Tensors.require("x", x, imageShape);
     NDManager manager = x.getManager();
-    return Tensors.only(
+    return TensorScope.only(
         () -> sandwich(vertical.matrix(manager), x, horizontal.matrix(manager).transpose()));
   }
 
@@ -53,7 +54,7 @@ final class SeparableOperator implements LinearOperator {
   public NDArray adjoint(NDArray y) {
     Tensors.require("y", y, measurementShape);
     NDManager manager = y.getManager();
-    return Tensors.only(
+    return TensorScope.only(
         () -> sandwich(vertical.matrix(manager).transpose(), y, horizontal.matrix(manager)));
   }
 
@@ -64,7 +65,7 @@ final class SeparableOperator implements LinearOperator {
     Tensors.requireRcond(rcond);
     NDManager manager = y.getManager();
     double least = Math.max(rcond, 1e-6) * norm();
-    return Tensors.only(
+    return TensorScope.only(
         () -> fromSpectrum(spectrum(y).mul(gains(manager, s -> s < least ? 0 : 1 / s))));
   }
 
@@ -78,7 +79,7 @@ final class SeparableOperator implements LinearOperator {
   public NDArray proximal(NDArray x, NDArray y, double gamma) {
     Tensors.requireProximal(x, imageShape, y, measurementShape, gamma);
     NDManager manager = x.getManager();
-    return Tensors.only(
+    return TensorScope.only(
         () -> {
           NDArray residual = y.sub(apply(x));
           NDArray gains = gains(manager, s -> s / (1 / gamma + s * s));

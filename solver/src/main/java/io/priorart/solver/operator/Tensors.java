@@ -1,29 +1,15 @@
 package io.priorart.solver.operator;
 
 import ai.djl.ndarray.NDArray;
-import ai.djl.ndarray.NDScope;
 import ai.djl.ndarray.types.DataType;
 import ai.djl.ndarray.types.Shape;
 import io.priorart.solver.PriorArtException;
-import io.priorart.solver.TensorScope;
-import java.util.function.Supplier;
 
-/** Checks and memory of operators' tensors. */
+/** Checks of operators' tensors. */
 final class Tensors {
   private static final int MAX_SIDE = 4096;
 
   private Tensors() {}
-
-  /** Frees everything that {@code work} makes except its result, which the caller's scope owns. */
-  static NDArray only(Supplier<NDArray> work) {
-    NDArray result;
-    try (TensorScope scope = new TensorScope()) {
-      result = scope.keep(work.get());
-    }
-    // TensorScope takes a kept array out of every arena; the caller's must free it in its turn.
-    NDScope.register(result);
-    return result;
-  }
 
   /**
    * Checks a batch before libtorch sees it.
