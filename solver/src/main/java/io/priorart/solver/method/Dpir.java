@@ -32,6 +32,10 @@ import java.util.Set;
  * takes the measurement, its bicubic enlargement or an interpolation, task by task. The last {@code
  * sigma} is a parameter, where the paper takes the measurement's noise, which for a noise-free one
  * would be zero.
+ *
+ * <p>The preset {@code inpainting} takes more and smaller steps down to less noise: what is missing
+ * grows in from the known pixels, step by step. All presets but {@code paper} were chosen on four
+ * photographs that no figure is reported on.
  */
 public final class Dpir extends LatentSolver {
   /** Keeps the data step's linear systems in float32's reach. */
