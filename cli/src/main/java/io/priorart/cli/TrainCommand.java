@@ -320,14 +320,30 @@ final class TrainCommand {
         description = "Largest noise level on the [-1,1] scale. Default: ${DEFAULT-VALUE}")
     private double sigmaMax;
 
+    @Option(
+        names = "--noise-map",
+        negatable = true,
+        defaultValue = "true",
+        fallbackValue = "true",
+        description =
+            "Each pixel has its own noise level, so that pictures with missing parts are restored"
+                + " directly. Default: ${DEFAULT-VALUE}")
+    private boolean noiseMap;
+
+    @Option(
+        names = "--from",
+        paramLabel = "DIR",
+        description = "Checkpoint of the same configuration whose weights to begin with.")
+    private Path from;
+
     @Override
     public Integer call() throws Exception {
       try (GracefulExit.Task stop = GracefulExit.begin()) {
         DenoiserTraining.run(
             new DenoisingUNet.Config(
-                3, 2, channels, layersPerBlock, 128, SIGMA_DATA, sigmaMin, sigmaMax),
+                3, 2, channels, layersPerBlock, 128, SIGMA_DATA, sigmaMin, sigmaMax, noiseMap),
             new DenoiserTraining.Options(
-                patch, batch, learningRate, common.duration(), common.seed()),
+                patch, batch, learningRate, common.duration(), common.seed(), from),
             common.pictures(),
             common.state("denoiser"),
             common.out(),

@@ -74,21 +74,16 @@ final class BoundPixelPrior extends BoundPrior {
   }
 
   private Arguments noisy(NDArray x, double sigma) {
-    requireShape("picture", x, imageShape());
     requireSigma(sigma);
-    double data = prior.config().sigmaData();
-    double total = Math.hypot(sigma, data);
-    double told = Math.min(Math.max(sigma, prior.config().sigmaMin()), prior.config().sigmaMax());
+    return noisy(x, x.getManager().create(new float[] {(float) sigma}, new Shape(1, 1, 1, 1)));
+  }
+
+  private Arguments noisy(NDArray x, NDArray sigma) {
+    requireShape("picture", x, imageShape());
     NDManager m = x.getManager();
     return new Arguments(
         x,
-        m.create(
-            new float[] {
-              (float) (1 / total),
-              (float) (data * data / (total * total)),
-              (float) (sigma * data / total)
-            }),
-        m.create(new float[] {(float) (Math.log(told) / 4)}),
+        sigma,
         m.create(paddedRows),
         m.create(paddedColumns),
         m.create(first(imageShape().get(1))),

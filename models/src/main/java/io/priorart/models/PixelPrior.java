@@ -1,6 +1,9 @@
 package io.priorart.models;
 
+import ai.djl.ndarray.NDArray;
+import ai.djl.ndarray.NDList;
 import ai.djl.ndarray.NDManager;
+import ai.djl.ndarray.types.Shape;
 import io.priorart.models.engine.CompileOptions;
 import io.priorart.models.engine.Graph;
 import io.priorart.models.engine.Precision;
@@ -44,8 +47,7 @@ public final class PixelPrior implements Prior {
           VariancePreservingSchedule.logarithmic(LEVELS, config.sigmaMin(), config.sigmaMax());
       ScriptBuilder builder = new ScriptBuilder("DenoisingUNet", options);
       DenoisingUNet net = new DenoisingUNet(config, builder.weights());
-      Graph plain = builder.method("forward");
-      plain.returns(evaluate(plain, net, plain.input("x"), plain.input("noise")));
+      forward(builder.method("forward"), net);
       denoise(builder.method("denoise"), net);
       network =
           ScriptModule.load(
@@ -56,21 +58,33 @@ public final class PixelPrior implements Prior {
     }
   }
 
-  private static Value evaluate(Graph g, DenoisingUNet net, Value x, Value noise) {
-    return g.toFloat32(net.forward(g, g.toCompute(x, true), noise));
+  private void forward(Graph g, DenoisingUNet net) {
+    Value x = g.input("x");
+    Value noise = g.input("noise");
+    Value map = config.noiseMap() ? g.input("map") : null;
+    g.returns(evaluate(g, net, x, noise, map));
+  }
+
+  private static Value evaluate(Graph g, DenoisingUNet net, Value x, Value noise, Value map) {
+    Value levels = map == null ? null : g.toCompute(map, true);
+    return g.toFloat32(net.forward(g, g.toCompute(x, true), noise, levels));
   }
 
   /**
-   * {@code denoise(x, rates, noise, rows, columns, height, width)}: rates are c_in, c_skip, c_out;
-   * rows and columns pad, height and width take the picture's own back.
+   * {@code denoise(x, sigma, rows, columns, height, width)}: sigma is {@code [1, 1, 1, 1]}, or
+   * {@code [1 or N, 1, H, W]} for a network with a noise map; rows and columns pad, height and
+   * width take the picture's own back.
    */
-  private static void denoise(Graph g, DenoisingUNet net) {
+  private void denoise(Graph g, DenoisingUNet net) {
     Value x = g.input("x");
-    Value rates = g.input("rates");
-    Value noise = g.call("torch.expand", g.input("noise"), Graph.raw("[" + g.size(x, 0) + "]"));
-    Value padded = g.pick(g.mul(x, g.slice(rates, 0, 0, 1)), g.input("rows"), g.input("columns"));
-    Value f = g.pick(evaluate(g, net, padded, noise), g.input("height"), g.input("width"));
-    g.returns(g.add(g.mul(x, g.slice(rates, 0, 1, 2)), g.mul(f, g.slice(rates, 0, 2, 3))));
+    DenoisingUNet.Preconditioning rates = net.precondition(g, x, g.input("sigma"));
+    Value rows = g.input("rows");
+    Value columns = g.input("columns");
+    Value padded = g.pick(g.mul(x, rates.in()), rows, columns);
+    Value map = config.noiseMap() ? g.pick(rates.map(), rows, columns) : null;
+    Value f =
+        g.pick(evaluate(g, net, padded, rates.noise(), map), g.input("height"), g.input("width"));
+    g.returns(g.add(g.mul(x, rates.skip()), g.mul(f, rates.out())));
   }
 
   @Override
@@ -124,7 +138,8 @@ public final class PixelPrior implements Prior {
   /**
    * {@inheritDoc}
    *
-   * <p>Parts: {@code denoiser} (x: scaled by c_in; noise: ln(sigma)/4).
+   * <p>Parts: {@code denoiser} (x: scaled by c_in; noise: ln(sigma)/4, of the largest level where
+   * the network takes a noise map; then also map: distance of each pixel's ln(sigma)/4 from it).
    */
   @Override
   public HostTensor trace(String part, Map<String, HostTensor> inputs) {
@@ -134,7 +149,13 @@ public final class PixelPrior implements Prior {
     HostTensor x = TraceInputs.checked(inputs, "x", 4, config.channels(), config.stride());
     HostTensor noise = TraceInputs.checked(inputs, "noise", 1, -1, 1, x.shape().get(0));
     try (NDManager scratch = manager.newSubManager()) {
-      return HostTensor.of(network.call("forward", x.to(scratch), noise.to(scratch))[0]);
+      NDList all = new NDList(x.to(scratch), noise.to(scratch));
+      if (config.noiseMap()) {
+        Shape s = x.shape();
+        Shape each = new Shape(s.get(0), 1, s.get(2), s.get(3));
+        all.add(TraceInputs.exactly(inputs, "map", each).to(scratch));
+      }
+      return HostTensor.of(network.call("forward", all.toArray(new NDArray[0]))[0]);
     }
   }
 

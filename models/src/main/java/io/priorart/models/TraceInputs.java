@@ -1,5 +1,6 @@
 package io.priorart.models;
 
+import ai.djl.ndarray.types.Shape;
 import io.priorart.solver.HostTensor;
 import io.priorart.solver.PriorArtException;
 import java.util.Map;
@@ -39,6 +40,14 @@ final class TraceInputs {
                   channels < 0 ? "" : ", " + channels + " channels",
                   multiple == 1 ? "" : ", sides that are multiples of " + multiple,
                   lastAxis < 0 ? "" : ", last axis " + lastAxis));
+    }
+    return tensor;
+  }
+
+  static HostTensor exactly(Map<String, HostTensor> inputs, String name, Shape shape) {
+    HostTensor tensor = checked(inputs, name, shape.dimension(), -1, 1);
+    if (!tensor.shape().equals(shape)) {
+      throw PriorArtException.badField(name, "is " + tensor.shape() + "; needs " + shape);
     }
     return tensor;
   }

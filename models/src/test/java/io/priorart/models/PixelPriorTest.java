@@ -41,7 +41,8 @@ class PixelPriorTest {
   void writeCheckpoint() throws IOException {
     ScriptBuilder builder = new ScriptBuilder("DenoisingUNet", CompileOptions.REFERENCE);
     new DenoisingUNet(
-        new DenoisingUNet.Config(3, 2, new int[] {4, 6}, 1, 5, 0.5, 0.01, 8), builder.weights());
+        new DenoisingUNet.Config(3, 2, new int[] {4, 6}, 1, 5, 0.5, 0.01, 8, false),
+        builder.weights());
     NoiseSource random = new NoiseSource(1);
     builder
         .build()

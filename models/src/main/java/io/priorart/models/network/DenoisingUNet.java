@@ -23,6 +23,12 @@ import java.util.List;
  * halves the size, the way up adds what the way down saw. No normalisation, because statistics over
  * a whole picture would change with its size.
  *
+ * <p>With {@link Config#noiseMap} each pixel has its own noise level: the rates above are taken
+ * pixel by pixel, the level told is the largest, and one more input channel tells each pixel's
+ * distance from it, {@code (ln sigma - ln sigma_told) / 4}, 0 everywhere for white noise
+ * (region-wise levels: Kim et al., "RAD: Region-Aware Diffusion Models for Image Inpainting", CVPR
+ * 2025).
+ *
  * <p>Deviations from DRUNet: the noise level scales each block's features instead of being one more
  * input channel; SiLU for ReLU; biases.
  */
@@ -36,6 +42,7 @@ public final class DenoisingUNet {
    * @param sigmaData deviation of pictures in [-1,1]
    * @param sigmaMin smallest noise level of the training
    * @param sigmaMax largest noise level of the training
+   * @param noiseMap whether each pixel has its own noise level
    */
   public record Config(
       int channels,
@@ -45,7 +52,11 @@ public final class DenoisingUNet {
       int embeddingWidth,
       double sigmaData,
       double sigmaMin,
-      double sigmaMax) {
+      double sigmaMax,
+      boolean noiseMap) {
+    private static final int MAX_LEVELS = 8;
+    private static final int MAX_STRIDE = 256;
+
     /** Reads {@code config.json}. */
     public static Config of(ConfigNode c) {
       c.requireDefault("_class_name", "DenoisingUNet");
@@ -58,7 +69,17 @@ public final class DenoisingUNet {
               c.integer("embedding_width", 128, 1, 4096),
               c.number("sigma_data", 0.5),
               c.number("sigma_min", 0.01),
-              c.number("sigma_max", 10));
+              c.number("sigma_max", 10),
+              c.flag("noise_map", false));
+      if (config.blockOutChannels.length > MAX_LEVELS || config.stride() > MAX_STRIDE) {
+        throw c.bad(
+            "block_out_channels",
+            "makes pictures multiples of patch_size 2^(levels-1) pixels; at most "
+                + MAX_LEVELS
+                + " levels and "
+                + MAX_STRIDE
+                + " pixels are taken");
+      }
       if (!(config.sigmaData > 0 && config.sigmaData < 1e3)) {
         throw c.bad("sigma_data", "must be more than 0, was " + config.sigmaData);
       }
@@ -93,7 +114,8 @@ public final class DenoisingUNet {
     int samples = config.channels() * config.patchSize() * config.patchSize();
     embedding1 = new Linear(names.at("noise_embedding").at("linear_1"), 2 * OCTAVES, emb);
     embedding2 = new Linear(names.at("noise_embedding").at("linear_2"), emb, emb);
-    convIn = Conv2d.same3x3(names.at("conv_in"), samples, width[0]);
+    int levels = config.noiseMap() ? config.patchSize() * config.patchSize() : 0;
+    convIn = Conv2d.same3x3(names.at("conv_in"), samples + levels, width[0]);
     for (int i = 0; i < width.length; i++) {
       WeightNames level = names.at("down_blocks").at(i);
       down.add(blocks(level, width[i]));
@@ -140,15 +162,18 @@ public final class DenoisingUNet {
    * {@code F}.
    *
    * @param x {@code c_in x}, {@code [N, 3, H, W]} in compute type and layout
-   * @param noise {@code ln(sigma) / 4}, float32 {@code [N]}
+   * @param noise {@code ln(sigma) / 4}, float32 {@code [N]}, of the largest level
+   * @param map distance of each pixel's level from it, {@code [N, 1, H, W]} in compute type and
+   *     layout; read if the network takes a noise map
    * @return {@code [N, 3, H, W]} in compute type
    */
-  public Value forward(Graph g, Value x, Value noise) {
+  public Value forward(Graph g, Value x, Value noise, Value map) {
     Value octaves = g.exp(g.mul(g.arange(OCTAVES), Math.log(2)));
     Value phase = g.mul(g.unsqueeze(noise, 1), octaves);
     Value features = g.toCompute(g.concat(1, g.sin(phase), g.cos(phase)), false);
     Value e = g.silu(embedding2.forward(g, g.silu(embedding1.forward(g, features))));
-    Value h = convIn.forward(g, pixelUnshuffle(g, x));
+    Value seenByAll = config.noiseMap() ? g.concat(1, x, map) : x;
+    Value h = convIn.forward(g, pixelUnshuffle(g, seenByAll));
     List<Value> seen = new ArrayList<>();
     for (int i = 0; i < down.size(); i++) {
       h = all(g, down.get(i), h, e);
@@ -163,6 +188,45 @@ public final class DenoisingUNet {
     }
     Value out = convOut.forward(g, h);
     return config.patchSize() == 1 ? out : g.call("torch.pixel_shuffle", out, config.patchSize());
+  }
+
+  /**
+   * What surrounds {@code F}.
+   *
+   * @param in {@code c_in}
+   * @param skip {@code c_skip}
+   * @param out {@code c_out}
+   * @param noise {@code ln(sigma) / 4} of the largest level, {@code [N]}
+   * @param map distance of each pixel's level from it, {@code [N, 1, H, W]}; null if the network
+   *     takes none
+   */
+  public record Preconditioning(Value in, Value skip, Value out, Value noise, Value map) {}
+
+  /**
+   * The rates for pictures like {@code x} in float32, with the levels told clamped to those of the
+   * training.
+   *
+   * @param x {@code [N, 3, H, W]}
+   * @param sigma {@code [1 or N, 1, 1, 1]}, or {@code [1 or N, 1, H, W]} with a noise map
+   */
+  public Preconditioning precondition(Graph g, Value x, Value sigma) {
+    double s = config.sigmaData();
+    Value variance = g.add(g.mul(sigma, sigma), s * s);
+    Value in = g.call("torch.rsqrt", variance);
+    Value told = g.clamp(sigma, config.sigmaMin(), config.sigmaMax());
+    Value level = g.mul(g.call("torch.log", told), 0.25);
+    Value n = g.size(x, 0);
+    Value largest = g.call("torch.amax", level, Graph.raw("[1, 2, 3]"), true);
+    Value noise = g.call("torch.expand", g.reshape(largest, -1), Graph.raw("[" + n + "]"));
+    Value map =
+        config.noiseMap()
+            ? g.call(
+                "torch.expand",
+                g.sub(level, largest),
+                Graph.raw("[" + n + ", 1, " + g.size(x, 2) + ", " + g.size(x, 3) + "]"))
+            : null;
+    Value out = g.mul(g.mul(sigma, in), s);
+    return new Preconditioning(in, g.mul(g.mul(in, in), s * s), out, noise, map);
   }
 
   private Value pixelUnshuffle(Graph g, Value x) {

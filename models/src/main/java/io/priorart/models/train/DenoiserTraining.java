@@ -9,6 +9,8 @@ import io.priorart.models.engine.Script;
 import io.priorart.models.engine.ScriptBuilder;
 import io.priorart.models.engine.Value;
 import io.priorart.models.network.DenoisingUNet;
+import io.priorart.models.weights.SafetensorsFile;
+import io.priorart.solver.HostTensor;
 import io.priorart.solver.NoiseSource;
 import io.priorart.solver.PriorArtException;
 import java.io.IOException;
@@ -19,18 +21,22 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.function.BooleanSupplier;
+import java.util.function.Function;
 
 /**
  * Trains a {@link DenoisingUNet} on crops of pictures: {@code E || (D(x + sigma eps, sigma) - x) /
  * c_out ||^2} (Karras et al., NeurIPS 2022, arXiv 2206.00364, eq. 8 with lambda = 1/c_out^2),
- * {@code ln sigma} uniform, because restoration meets low levels as often as high ones.
+ * {@code ln sigma} uniform, because restoration meets low levels as often as high ones; {@link
+ * NoiseMaps} where the network takes a level for each pixel.
  */
 public final class DenoiserTraining {
   /**
    * @param patch side of the training crops in pixels, a multiple of the network's stride
    * @param batch crops a step
+   * @param from checkpoint whose weights begin a new training; null for fresh ones
    */
-  public record Options(int patch, int batch, double learningRate, Duration duration, long seed) {}
+  public record Options(
+      int patch, int batch, double learningRate, Duration duration, long seed, Path from) {}
 
   private DenoiserTraining() {}
 
@@ -42,13 +48,15 @@ public final class DenoiserTraining {
     Value x = g.input("x");
     Value noise = g.input("noise");
     Value sigma = g.input("sigma");
-    Value cIn = g.input("c_in");
-    Value cNoise = g.input("c_noise");
+    Value noisy = g.add(x, g.mul(noise, sigma));
+    DenoisingUNet.Preconditioning rates = net.precondition(g, noisy, sigma);
     double s = config.sigmaData();
-    Value scaled = g.mul(g.add(x, g.mul(noise, sigma)), cIn);
-    Value f = g.toFloat32Loss(net.forward(g, g.toCompute(scaled, true), cNoise), true);
+    Value map = config.noiseMap() ? g.toCompute(rates.map(), true) : null;
+    Value f =
+        g.toFloat32Loss(
+            net.forward(g, g.toCompute(g.mul(noisy, rates.in()), true), rates.noise(), map), true);
     // (x - c_skip (x + sigma eps)) / c_out = c_in (sigma x / s - s eps)
-    Value target = g.mul(g.sub(g.mul(g.mul(x, sigma), 1 / s), g.mul(noise, s)), cIn);
+    Value target = g.mul(g.sub(g.mul(g.mul(x, sigma), 1 / s), g.mul(noise, s)), rates.in());
     Value error = g.sub(f, g.toFloat32Loss(target, true));
     Value loss = g.call("torch.mean", g.mul(error, error));
     return TrainingScript.finish(builder, g, loss, hyper);
@@ -73,7 +81,8 @@ public final class DenoiserTraining {
     }
     NoiseSource random = new NoiseSource(options.seed());
     PatchSampler sampler = new PatchSampler(pictures, options.patch(), random);
-    try (Trainer trainer = new Trainer(script(config, CompileOptions.AUTO), state, random)) {
+    Script script = script(config, CompileOptions.AUTO);
+    try (Trainer trainer = new Trainer(script, state, random, start(options.from(), script))) {
       new TrainingRun(
               state, options.duration(), options.learningRate(), options.batch(), stop, listener)
           .run(trainer, () -> batch(config, sampler, options.batch(), random, trainer.manager()));
@@ -87,7 +96,17 @@ public final class DenoiserTraining {
     }
   }
 
-  /** What a step takes after its rates: x, noise, sigma, c_in, c_noise. */
+  private static Function<String, HostTensor> start(Path from, Script script) {
+    if (from == null) {
+      return null;
+    }
+    SafetensorsFile weights =
+        SafetensorsFile.open(from.resolve("denoiser/diffusion_pytorch_model.safetensors"));
+    weights.requireExactly(script.weights());
+    return weights::read;
+  }
+
+  /** What a step takes after its rates: x, noise, sigma. */
   static NDArray[] batch(
       DenoisingUNet.Config config,
       PatchSampler sampler,
@@ -95,25 +114,26 @@ public final class DenoiserTraining {
       NoiseSource random,
       NDManager manager) {
     NDArray x = sampler.batch(n).to(manager);
-    float[] sigma = new float[n];
-    float[] cIn = new float[n];
-    float[] cNoise = new float[n];
-    double low = Math.log(config.sigmaMin());
-    double high = Math.log(config.sigmaMax());
-    for (int i = 0; i < n; i++) {
-      double level = low + (high - low) * random.uniform();
-      sigma[i] = (float) Math.exp(level);
-      cIn[i] = (float) (1 / Math.hypot(sigma[i], config.sigmaData()));
-      cNoise[i] = (float) (level / 4);
+    NDArray noise = random.normal(manager, x.getShape());
+    if (!config.noiseMap()) {
+      float[] sigma = new float[n];
+      for (int i = 0; i < n; i++) {
+        sigma[i] = (float) level(random, config.sigmaMin(), config.sigmaMax());
+      }
+      return new NDArray[] {x, noise, manager.create(sigma, new Shape(n, 1, 1, 1))};
     }
-    Shape each = new Shape(n, 1, 1, 1);
-    return new NDArray[] {
-      x,
-      random.normal(manager, x.getShape()),
-      manager.create(sigma, each),
-      manager.create(cIn, each),
-      manager.create(cNoise)
-    };
+    int size = (int) x.getShape().get(2);
+    float[] sigma = new float[n * size * size];
+    for (int i = 0; i < n; i++) {
+      new NoiseMaps(config.sigmaMin(), config.sigmaMax(), random)
+          .draw(size, sigma, i * size * size);
+    }
+    return new NDArray[] {x, noise, manager.create(sigma, new Shape(n, 1, size, size))};
+  }
+
+  /** {@code ln sigma} uniform. */
+  static double level(NoiseSource random, double low, double high) {
+    return low * Math.pow(high / low, random.uniform());
   }
 
   private static Map<String, Object> json(DenoisingUNet.Config config) {
@@ -123,6 +143,7 @@ public final class DenoiserTraining {
     json.put("channels", config.channels());
     json.put("embedding_width", config.embeddingWidth());
     json.put("layers_per_block", config.layersPerBlock());
+    json.put("noise_map", config.noiseMap());
     json.put("patch_size", config.patchSize());
     json.put("sigma_data", config.sigmaData());
     json.put("sigma_max", config.sigmaMax());

@@ -19,6 +19,7 @@ import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.function.Function;
 import java.util.function.Predicate;
 
 /** A training script with its weights, moments and moving average; saves and resumes. */
@@ -32,13 +33,22 @@ final class Trainer implements AutoCloseable {
 
   /** Fresh weights, or those of {@code state} if it exists. */
   Trainer(Script script, Path state, NoiseSource random) {
+    this(script, state, random, null);
+  }
+
+  /**
+   * Goes on from {@code state} if it exists.
+   *
+   * @param start weights by name to begin with otherwise, their moments zero; null for fresh ones
+   */
+  Trainer(Script script, Path state, NoiseSource random, Function<String, HostTensor> start) {
     specs = script.weights();
     module = ScriptModule.load(manager, script);
     try {
       if (Files.exists(state)) {
         load(SafetensorsFile.open(state));
       } else {
-        initialize(random);
+        begin(start != null ? start : fresh(random));
       }
     } catch (RuntimeException e) {
       close();
@@ -79,14 +89,22 @@ final class Trainer implements AutoCloseable {
    * As PyTorch initialises: uniform in +-1/sqrt(fan-in); norms are the identity; residual branches
    * start at zero.
    */
-  private void initialize(NoiseSource random) {
+  private Function<String, HostTensor> fresh(NoiseSource random) {
     Map<String, HostTensor> fresh = new LinkedHashMap<>();
     for (TensorSpec spec : specs) {
       fresh.put(spec.name(), initial(spec, random));
     }
+    return fresh::get;
+  }
+
+  private void begin(Function<String, HostTensor> start) {
+    Map<String, HostTensor> first = new LinkedHashMap<>();
+    for (TensorSpec spec : specs) {
+      first.put(spec.name(), start.apply(spec.name()));
+    }
     for (String list : LISTS) {
       boolean weights = list.equals("ws") || list.equals("ema");
-      attach(list, name -> weights ? fresh.get(name) : zeros(fresh.get(name).shape()));
+      attach(list, name -> weights ? first.get(name) : zeros(first.get(name).shape()));
     }
     attachSteps(0);
   }
@@ -123,7 +141,7 @@ final class Trainer implements AutoCloseable {
     attachSteps(step);
   }
 
-  private void attach(String list, java.util.function.Function<String, HostTensor> source) {
+  private void attach(String list, Function<String, HostTensor> source) {
     try (NDManager scratch = manager.newSubManager()) {
       NDList tensors = new NDList();
       for (TensorSpec spec : specs) {

@@ -26,7 +26,7 @@ import org.junit.jupiter.api.io.TempDir;
 /** {@link DenoisingUNet} against its definition, written as loops in double precision. */
 class DenoisingUNetTest {
   private static final DenoisingUNet.Config TINY =
-      new DenoisingUNet.Config(3, 2, new int[] {4, 6, 5}, 2, 7, 0.5, 0.01, 8);
+      new DenoisingUNet.Config(3, 2, new int[] {4, 6, 5}, 2, 7, 0.5, 0.01, 8, false);
 
   @TempDir private Path dir;
 
@@ -34,7 +34,7 @@ class DenoisingUNetTest {
     ScriptBuilder builder = new ScriptBuilder("DenoisingUNet", options);
     DenoisingUNet net = new DenoisingUNet(TINY, builder.weights());
     Graph g = builder.method("forward");
-    g.returns(g.toFloat32(net.forward(g, g.toCompute(g.input("x"), true), g.input("noise"))));
+    g.returns(g.toFloat32(net.forward(g, g.toCompute(g.input("x"), true), g.input("noise"), null)));
     return builder.build();
   }
 

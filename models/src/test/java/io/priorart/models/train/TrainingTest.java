@@ -160,10 +160,10 @@ class TrainingTest {
   }
 
   private static final DenoisingUNet.Config TINY_DENOISER =
-      new DenoisingUNet.Config(3, 2, new int[] {8, 12}, 1, 8, 0.5, 0.01, 8);
+      new DenoisingUNet.Config(3, 2, new int[] {8, 12}, 1, 8, 0.5, 0.01, 8, false);
 
   private static DenoiserTraining.Options denoiserOptions(int patch) {
-    return new DenoiserTraining.Options(patch, 4, 5e-3, Duration.ofMinutes(5), 1);
+    return new DenoiserTraining.Options(patch, 4, 5e-3, Duration.ofMinutes(5), 1, null);
   }
 
   @Test
