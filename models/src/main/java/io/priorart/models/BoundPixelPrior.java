@@ -68,6 +68,29 @@ final class BoundPixelPrior extends BoundPrior {
   }
 
   @Override
+  public boolean noiseMap() {
+    return prior.config().noiseMap();
+  }
+
+  @Override
+  public NDArray denoise(NDArray x, NDArray sigma, Conditioning conditioning) {
+    if (!noiseMap()) {
+      return super.denoise(x, sigma, conditioning);
+    }
+    Shape shape = sigma.getShape();
+    Shape each = new Shape(1).addAll(imageShape().slice(1));
+    if (shape.dimension() != 4
+        || shape.get(0) != 1 && shape.get(0) != x.getShape().get(0)
+        || !shape.slice(1).equals(each)) {
+      throw new IllegalArgumentException("sigma is " + shape + ", needs [1 or N] and " + each);
+    }
+    denoise.incrementAndGet();
+    try (Arguments a = noisy(x, sigma.duplicate())) {
+      return a.call(prior.network(), "denoise");
+    }
+  }
+
+  @Override
   public Linearization denoiseAt(NDArray x, double sigma, Conditioning conditioning) {
     denoise.incrementAndGet();
     return noisy(x, sigma).linearize(prior.network(), "denoise", denoisePullback);

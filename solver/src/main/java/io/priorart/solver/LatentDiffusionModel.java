@@ -32,6 +32,11 @@ public interface LatentDiffusionModel {
     return false;
   }
 
+  /** Whether each pixel of a latent may have its own noise level. */
+  default boolean noiseMap() {
+    return false;
+  }
+
   NoiseSchedule schedule();
 
   /** Mean of the encoder's posterior: {@code [N, 3, H, W]} to {@code [N, c, h, w]}. */
@@ -54,7 +59,18 @@ public interface LatentDiffusionModel {
    */
   NDArray denoise(NDArray z, double sigma, Conditioning conditioning);
 
-  /** {@link #denoise} linearised in {@code z}. */
+  /**
+   * {@code E[z0 | z]} for {@code z = z0 + sigma eps}, each pixel with its own level.
+   *
+   * @param sigma {@code [1 or N, 1, h, w]}, more than 0
+   * @throws PriorArtException FAILED_PRECONDITION unless {@link #noiseMap()}
+   */
+  default NDArray denoise(NDArray z, NDArray sigma, Conditioning conditioning) {
+    throw new PriorArtException(
+        ErrorKind.FAILED_PRECONDITION, "model: takes one noise level for all pixels");
+  }
+
+  /** {@link #denoise(NDArray, double, Conditioning)} linearised in {@code z}. */
   Linearization denoiseAt(NDArray z, double sigma, Conditioning conditioning);
 
   /**

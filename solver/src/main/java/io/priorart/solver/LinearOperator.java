@@ -23,6 +23,14 @@ public interface LinearOperator extends ForwardOperator {
    */
   NDArray proximal(NDArray x, NDArray y, double gamma);
 
+  /**
+   * Whether this only leaves entries out: {@code A x = k x} with {@code k} the zeros and ones of
+   * {@link #observed()}, all ones where that is {@code null}.
+   */
+  default boolean isMask() {
+    return false;
+  }
+
   /** Largest singular value {@code ||A||}, to at least three digits. */
   double norm();
 

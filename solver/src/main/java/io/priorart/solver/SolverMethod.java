@@ -33,8 +33,12 @@ public record SolverMethod<P extends Record>(
     MODEL,
     /** A linear operator. */
     LINEAR,
+    /** An operator that only leaves pixels out ({@link LinearOperator#isMask}). */
+    MASK,
     /** A prior of pictures themselves, without a codec. */
     PIXEL_SPACE,
+    /** A prior that takes a noise level for each pixel. */
+    NOISE_MAP,
     /** Pullbacks through the decoder. */
     DECODER_GRADIENT,
     /** Pullbacks through the denoiser. */

@@ -19,6 +19,7 @@ public final class Solvers {
       List.of(
           Dpir.METHOD,
           DiffPir.METHOD,
+          Rad.METHOD,
           ProxDiffusion.METHOD,
           ReSample.METHOD,
           Dps.METHOD,

@@ -72,6 +72,11 @@ final class MaskOperator implements LinearOperator {
   }
 
   @Override
+  public boolean isMask() {
+    return true;
+  }
+
+  @Override
   public double norm() {
     return 1;
   }

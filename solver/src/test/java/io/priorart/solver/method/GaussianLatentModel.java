@@ -77,6 +77,23 @@ class GaussianLatentModel implements LatentDiffusionModel {
   }
 
   @Override
+  public boolean noiseMap() {
+    return pixelSpace();
+  }
+
+  /** One map for all: {@code mean + S (S + diag(sigma^2))^-1 (z - mean)}. */
+  @Override
+  public NDArray denoise(NDArray z, NDArray sigma, Conditioning conditioning) {
+    counts[0]++;
+    float[] levels = sigma.toFloatArray();
+    double[][] noise = Matrices.diagonal(mean.length, i -> (double) levels[i] * levels[i]);
+    double[][] gain =
+        Matrices.times(covariance, Matrices.inverse(Matrices.plus(covariance, 1, noise)));
+    NDArray centre = z.getManager().create(Matrices.floats(mean), new Shape(1).addAll(latent));
+    return DenseOperator.Maps.linear(z.sub(centre), gain, latent).add(centre);
+  }
+
+  @Override
   public NoiseSchedule schedule() {
     return new VariancePreservingSchedule(
         BetaSchedule.SCALED_LINEAR, 1000, 0.00085, 0.012, false, 1);

@@ -43,6 +43,13 @@ final class GaussianOracle {
   private final double[][] whitening;
 
   GaussianOracle(long seed) {
+    this(seed, false);
+  }
+
+  /**
+   * @param masked whether {@code A} knows eight pixels and nothing of the others
+   */
+  GaussianOracle(long seed, boolean masked) {
     SplittableRandom random = new SplittableRandom(seed);
     double[][] q = orthogonal(random, D);
     covariance = times(transpose(q), times(diagonal(D, i -> 1.0 / (i + 1)), q));
@@ -52,7 +59,11 @@ final class GaussianOracle {
     inverseCodec = inverse(codec);
     a = new double[M][];
     for (int i = 0; i < M; i++) {
-      a[i] = Matrices.scaled(normal(random, D), 1 / Math.sqrt(D));
+      int pixel = (5 * i + (int) seed) % D;
+      a[i] =
+          masked
+              ? diagonal(D, k -> k == pixel ? 1 : 0)[pixel]
+              : Matrices.scaled(normal(random, D), 1 / Math.sqrt(D));
     }
     double[] truth = times(codec, priorLatent(random));
     y = plus(times(a, truth), SIGMA, normal(random, M));
@@ -99,6 +110,27 @@ final class GaussianOracle {
   Problem problem(DenseOperator operator) {
     HostTensor measurement = new HostTensor(new Shape(1).addAll(MEASURED), Matrices.floats(y));
     return new Problem(operator, measurement, new Noise.Gaussian(SIGMA / 2), 0);
+  }
+
+  /**
+   * The problem of a masked oracle, missing pixels 0.
+   *
+   * @param count how many of its measurements are in it, at most {@link #M}
+   */
+  Problem maskedProblem(int count) {
+    float[] known = new float[D];
+    float[] measured = new float[D];
+    for (int i = 0; i < count; i++) {
+      for (int p = 0; p < D; p++) {
+        known[p] += (float) a[i][p];
+        measured[p] += (float) (a[i][p] * y[i]);
+      }
+    }
+    return new Problem(
+        new MaskedPixels(known),
+        new HostTensor(new Shape(1).addAll(GaussianLatentModel.IMAGE), measured),
+        new Noise.Gaussian(SIGMA / 2),
+        0);
   }
 
   /** {@code [N, 1, 4, 4]} as samples. */

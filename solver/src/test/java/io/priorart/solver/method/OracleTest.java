@@ -161,6 +161,55 @@ class OracleTest {
     return Math.sqrt(Matrices.dot(d, d) / Matrices.dot(b, b));
   }
 
+  /** Missing pixels: small steps reach the posterior itself, one step its mean. */
+  @Test
+  void rad() {
+    Rad.Spec fast = Rad.METHOD.presets().get("fast");
+    Rad.Spec fine = new Rad.Spec(400, 1, 1000, 0.001);
+    for (int seed = 0; seed < 6; seed++) {
+      GaussianOracle oracle = new GaussianOracle(seed, true);
+      Reference reference = new Reference(oracle);
+      GaussianOracle.Statistics target =
+          reference.statistics(REFERENCE_CHAINS, 77 + seed, random -> reference.rad(fast, random));
+      GaussianOracle.Statistics reached = rad(oracle, fast, GaussianOracle.M, 512);
+      assertTrue(
+          reached.worseThan(target).isEmpty(), "seed " + seed + ": " + reached.worseThan(target));
+      assertFails(rad(oracle, fast, 1, CHAINS), target, "one known pixel");
+      SplittableRandom random = new SplittableRandom(seed);
+      double[][] prior = new double[CHAINS][];
+      for (int i = 0; i < CHAINS; i++) {
+        prior[i] = Matrices.times(oracle.codec, oracle.priorLatent(random));
+      }
+      assertFails(oracle.statistics(prior), target, "the bare prior");
+      double[] filled = Matrices.times(Matrices.transpose(oracle.a), oracle.y);
+      assertFails(oracle.statistics(new double[][] {filled, filled}), target, "the pseudo-inverse");
+
+      GaussianOracle.Statistics exact = rad(oracle, fine, GaussianOracle.M, 2000);
+      assertEquals(0, exact.bias(), 3 * exact.biasError() + 0.02);
+      assertEquals(1, exact.spread(), 0.05);
+      GaussianOracle.Statistics mean =
+          rad(oracle, Rad.METHOD.presets().get("mean"), GaussianOracle.M, 2);
+      assertEquals(0, mean.bias(), 0.25);
+    }
+  }
+
+  /**
+   * @param known pixels of the measurement that the solver is told of
+   */
+  private static GaussianOracle.Statistics rad(
+      GaussianOracle oracle, Rad.Spec spec, int known, int chains) {
+    try (NDManager manager = NDManager.newBaseManager()) {
+      NDArray x =
+          new Rad(spec)
+              .solve(
+                  oracle.maskedProblem(known),
+                  oracle.model(manager, true),
+                  SolveContext.of(manager, 5),
+                  chains);
+      return oracle.statistics(GaussianOracle.samples(x));
+    }
+  }
+
   /** zeta is set for sixteen pixels instead of the paper's 196,608; see solvers.md, section 11. */
   @Test
   void dps() {

@@ -27,6 +27,7 @@ final class Reference {
   private final double[][] gram;
   private final Map<Double, double[][]> gains = new HashMap<>();
   private final Map<Double, double[][]> pictureGains = new HashMap<>();
+  private final Map<Double, double[][]> radGains = new HashMap<>();
 
   Reference(GaussianOracle oracle) {
     this.oracle = oracle;
@@ -117,6 +118,48 @@ final class Reference {
       double next = level(i + 1, n, high, low);
       x = plus(moved, Math.sqrt(1 - spec.zeta()) * next / sigma, plus(x, -1, moved));
       x = plus(x, Math.sqrt(spec.zeta()) * next, normal(random, GaussianOracle.D));
+    }
+    throw new AssertionError("no steps");
+  }
+
+  /** RAD on an oracle with masked pixels: every pixel is noisy to its own level. */
+  double[] rad(Rad.Spec spec, SplittableRandom random) {
+    double[][] prior = times(oracle.codec, times(oracle.covariance, transpose(oracle.codec)));
+    double[] centre = times(oracle.codec, oracle.mean);
+    int n = spec.steps();
+    double high = Math.min(spec.startSigma(), Math.sqrt(1 / alphaBar[999] - 1));
+    double low = Math.max(spec.endSigma(), Math.sqrt(1 / alphaBar[0] - 1));
+    double[] bound = new double[GaussianOracle.D];
+    double[] z = scaled(normal(random, GaussianOracle.D), high);
+    for (int p = 0; p < bound.length; p++) {
+      bound[p] = Double.POSITIVE_INFINITY;
+      for (int i = 0; i < GaussianOracle.M; i++) {
+        if (oracle.a[i][p] == 1) {
+          bound[p] = GaussianOracle.SIGMA;
+          z[p] = oracle.y[i];
+        }
+      }
+    }
+    for (int i = 0; i < n; i++) {
+      double sigma = level(i, n, high, low);
+      double[][] noise = diagonal(GaussianOracle.D, p -> Math.pow(Math.min(sigma, bound[p]), 2));
+      double[][] shrunk =
+          radGains.computeIfAbsent(sigma, s -> times(prior, inverse(plus(prior, 1, noise))));
+      double[] clean = plus(centre, 1, times(shrunk, plus(z, -1, centre)));
+      if (i == n - 1) {
+        return clean;
+      }
+      double next = level(i + 1, n, high, low);
+      double[] xi = normal(random, GaussianOracle.D);
+      for (int p = 0; p < bound.length; p++) {
+        double from = Math.min(sigma, bound[p]);
+        double to = Math.min(next, bound[p]);
+        // DDPM's posterior of the next level given this one and the clean picture, eta = 1
+        double kept = to * to / (from * from);
+        double fresh = spec.eta() * to * Math.sqrt(1 - kept);
+        double eps = (z[p] - clean[p]) / from;
+        z[p] = clean[p] + Math.sqrt(to * to - fresh * fresh) * eps + fresh * xi[p];
+      }
     }
     throw new AssertionError("no steps");
   }

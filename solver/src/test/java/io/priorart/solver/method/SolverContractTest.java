@@ -37,8 +37,8 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 
 /**
- * What every registered solver owes its callers, on a problem that all of them can solve: 4x4
- * pictures measured by averages of 2x2 pixels.
+ * What every registered solver owes its callers: on 4x4 pictures measured by averages of 2x2
+ * pixels, or with four pixels known for solvers of missing pixels alone.
  */
 class SolverContractTest {
   private static final GaussianOracle ORACLE = new GaussianOracle(42);
@@ -56,10 +56,11 @@ class SolverContractTest {
 
   /** Averages of 2x2 pixels, noting how many arrays the solve holds each time it is applied. */
   private static class Average extends DenseOperator {
-    final List<Integer> held = new ArrayList<>();
+    private final List<Integer> held;
 
-    Average() {
+    Average(List<Integer> held) {
       super(GaussianLatentModel.IMAGE, new Shape(1, 2, 2), rows());
+      this.held = held;
     }
 
     private static double[][] rows() {
@@ -75,6 +76,33 @@ class SolverContractTest {
       held.add(x.getManager().getManagedArrays().size());
       return super.apply(x);
     }
+  }
+
+  /** Four known pixels, watched as {@link Average} is. */
+  private static final class Known extends MaskedPixels {
+    private final List<Integer> held;
+
+    Known(List<Integer> held) {
+      super(1, 0, 0, 0, 0, 0, 0, 1, 0, 1, 0, 0, 0, 0, 1, 0);
+      this.held = held;
+    }
+
+    @Override
+    public NDArray apply(NDArray x) {
+      held.add(x.getManager().getManagedArrays().size());
+      return super.apply(x);
+    }
+  }
+
+  private static DenseOperator operator(SolverMethod<?> method) {
+    return operator(method, new ArrayList<>());
+  }
+
+  /**
+   * @param held gets how many arrays the solve holds each time the operator is applied
+   */
+  private static DenseOperator operator(SolverMethod<?> method, List<Integer> held) {
+    return method.needs().contains(Need.MASK) ? new Known(held) : new Average(held);
   }
 
   /** The same map, not known to be linear. */
@@ -141,6 +169,11 @@ class SolverContractTest {
     }
 
     @Override
+    public NDArray denoise(NDArray z, NDArray sigma, Conditioning conditioning) {
+      return visit(Part.DENOISE, super.denoise(z, sigma, conditioning));
+    }
+
+    @Override
     public NDArray encode(NDArray x) {
       return visit(Part.ENCODE, super.encode(x));
     }
@@ -191,15 +224,21 @@ class SolverContractTest {
 
   private static Problem problem(ForwardOperator operator) {
     float[] y = {0.3f, -0.6f, 0.1f, 0.8f};
+    Shape shape = new Shape(1).addAll(operator.measurementShape());
     return new Problem(
-        operator, new HostTensor(new Shape(1, 1, 2, 2), y), new Noise.Gaussian(0.02), 2 / 255.0);
+        operator,
+        new HostTensor(shape, Arrays.copyOf(y, (int) shape.size())),
+        new Noise.Gaussian(0.02),
+        2 / 255.0);
   }
 
   private static float[] solve(SolverMethod<?> method, long seed) {
     try (NDManager manager = NDManager.newBaseManager()) {
       return create(method)
           .solve(
-              problem(new Average()), ORACLE.model(manager, method), SolveContext.of(manager, seed))
+              problem(operator(method)),
+              ORACLE.model(manager, method),
+              SolveContext.of(manager, seed))
           .toFloatArray();
     }
   }
@@ -225,18 +264,19 @@ class SolverContractTest {
   @MethodSource("methods")
   void theResultIsOnePictureAndNothingElseIsLeft(SolverMethod<?> method) {
     try (NDManager manager = NDManager.newBaseManager()) {
-      Average operator = new Average();
+      List<Integer> held = new ArrayList<>();
+      DenseOperator operator = operator(method, held);
       NDArray x =
           create(method)
               .solve(problem(operator), ORACLE.model(manager, method), SolveContext.of(manager, 1));
       assertEquals(new Shape(1, 1, 4, 4), x.getShape());
       assertEquals(List.of(x.getUid()), uids(manager));
-      int half = operator.held.size() / 2;
+      int half = held.size() / 2;
       if (half > 1) {
-        int early = max(operator.held.subList(0, half));
-        int late = max(operator.held.subList(half, operator.held.size()));
+        int early = max(held.subList(0, half));
+        int late = max(held.subList(half, held.size()));
         // An inner iteration deeper, not an array a step.
-        assertTrue(late <= early + 8, "arrays held grow: " + operator.held);
+        assertTrue(late <= early + 8, "arrays held grow: " + held);
       }
     }
   }
@@ -273,7 +313,7 @@ class SolverContractTest {
     try (NDManager manager = NDManager.newBaseManager()) {
       create(method)
           .solve(
-              problem(new Average()),
+              problem(operator(method)),
               ORACLE.model(manager, method),
               new SolveContext(manager, 1, listener, () -> false, null));
     }
@@ -309,7 +349,8 @@ class SolverContractTest {
       SolveContext context = new SolveContext(manager, 1, SolveListener.NONE, cancelled, null);
       Runnable solve =
           () ->
-              create(method).solve(problem(new Average()), ORACLE.model(manager, method), context);
+              create(method)
+                  .solve(problem(operator(method)), ORACLE.model(manager, method), context);
       if (k == Integer.MAX_VALUE) {
         solve.run();
       } else {
@@ -329,7 +370,8 @@ class SolverContractTest {
       assertKind(
           ErrorKind.DEADLINE_EXCEEDED,
           () ->
-              create(method).solve(problem(new Average()), ORACLE.model(manager, method), context));
+              create(method)
+                  .solve(problem(operator(method)), ORACLE.model(manager, method), context));
       assertEquals(List.of(), uids(manager));
     }
   }
@@ -347,7 +389,7 @@ class SolverContractTest {
                 ErrorKind.DIVERGED,
                 () ->
                     create(method)
-                        .solve(problem(new Average()), model, SolveContext.of(manager, 1)));
+                        .solve(problem(operator(method)), model, SolveContext.of(manager, 1)));
             assertEquals(List.of(), uids(manager));
           }
         }
@@ -358,7 +400,7 @@ class SolverContractTest {
   private static int calls(SolverMethod<?> method, Faulty.Part part, int nanCall) {
     try (NDManager manager = NDManager.newBaseManager()) {
       Faulty model = new Faulty(manager, method, Set.of(), part, nanCall);
-      create(method).solve(problem(new Average()), model, SolveContext.of(manager, 1));
+      create(method).solve(problem(operator(method)), model, SolveContext.of(manager, 1));
       return model.calls[part.ordinal()];
     }
   }
@@ -369,13 +411,21 @@ class SolverContractTest {
   void needsWhatItDeclaresAndNothingElse(SolverMethod<?> method) {
     Set<Need> needs = method.needs();
     try (NDManager manager = NDManager.newBaseManager()) {
-      Problem linear = problem(new Average());
-      Problem opaque = problem(new Opaque(new Average()));
+      Problem linear = problem(operator(method));
+      Problem opaque = problem(new Opaque(operator(method)));
       Runnable onOpaque =
           () ->
               create(method)
                   .solve(opaque, ORACLE.model(manager, method), SolveContext.of(manager, 1));
       Runnable withoutModel = () -> create(method).solve(linear, null, SolveContext.of(manager, 1));
+      if (needs.contains(Need.MASK)) {
+        Problem averages = problem(new Average(new ArrayList<>()));
+        assertKind(
+            ErrorKind.FAILED_PRECONDITION,
+            () ->
+                create(method)
+                    .solve(averages, ORACLE.model(manager, method), SolveContext.of(manager, 1)));
+      }
       if (needs.contains(Need.LINEAR)) {
         assertKind(ErrorKind.FAILED_PRECONDITION, onOpaque);
       } else {
@@ -399,6 +449,25 @@ class SolverContractTest {
                 create(method)
                     .solve(linear, ORACLE.model(manager, true), SolveContext.of(manager, 1)),
             "a pixel-space prior is a latent one with the identity");
+      }
+      GaussianLatentModel oneLevel =
+          new GaussianLatentModel(
+              manager,
+              ORACLE.mean,
+              ORACLE.covariance,
+              ORACLE.codec,
+              needs.contains(Need.PIXEL_SPACE)) {
+            @Override
+            public boolean noiseMap() {
+              return false;
+            }
+          };
+      Runnable withoutMap =
+          () -> create(method).solve(linear, oneLevel, SolveContext.of(manager, 1));
+      if (needs.contains(Need.NOISE_MAP)) {
+        assertKind(ErrorKind.FAILED_PRECONDITION, withoutMap);
+      } else {
+        assertDoesNotThrow(withoutMap::run);
       }
       for (Need need : EnumSet.of(Need.DECODER_GRADIENT, Need.DENOISER_GRADIENT)) {
         Faulty.Part part =
@@ -437,7 +506,7 @@ class SolverContractTest {
       NDArray x =
           createPaper(method)
               .solve(
-                  problem(new Average()),
+                  problem(operator(method)),
                   ORACLE.model(manager, method),
                   SolveContext.of(manager, 1));
       assertEquals(new Shape(1, 1, 4, 4), x.getShape());
