@@ -154,7 +154,9 @@ public final class Catalog {
         ModelDescription.newBuilder()
             .setName(name)
             .setSummary(
-                service.models().pixelSpace(name) ? "pixel-space denoiser" : "latent diffusion")
+                service.models().traits(name).pixelSpace()
+                    ? "pixel-space denoiser"
+                    : "latent diffusion")
             .setIsDefault(name.equals(service.models().named("")));
     service
         .models()

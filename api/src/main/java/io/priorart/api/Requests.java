@@ -75,12 +75,14 @@ public final class Requests {
     AutoSolver.Choice choice =
         v.check(
             null,
-            () -> AutoSolver.choose(asked, !model.isEmpty() && service.models().pixelSpace(model)));
+            () ->
+                model.isEmpty() ? null : AutoSolver.choose(asked, service.models().traits(model)));
     if (choice != null) {
       v.check(
           () -> {
             Restorer.check(choice.request());
             requireSteps(choice.request());
+            Restorer.requireFit(choice.request(), service.models().traits(model));
           });
     }
     v.check(() -> requireDevice(wire.getDevice()));

@@ -107,9 +107,7 @@ final class CatalogueCommands {
               "summary",
               "%s, %,d parameters"
                   .formatted(
-                      ModelFamilies.pixelSpace(folder)
-                          ? "pixel-space denoiser"
-                          : "latent diffusion",
+                      pipeline.traits().pixelSpace() ? "pixel-space denoiser" : "latent diffusion",
                       pipeline.parameters()));
           out.put("folder", folder.toString());
           out.put("sha256", pipeline.hash());

@@ -2,6 +2,7 @@ package io.priorart.cli;
 
 import io.priorart.models.ModelFamilies;
 import io.priorart.models.Prior;
+import io.priorart.models.PriorTraits;
 import io.priorart.models.engine.CompileOptions;
 import io.priorart.models.engine.Precision;
 import io.priorart.runtime.Checkpoints;
@@ -44,9 +45,9 @@ final class Sources implements Supplier<Prior>, AutoCloseable {
     text = true;
   }
 
-  /** Whether the model is a prior of pictures themselves; opens nothing. */
-  boolean pixelSpace() {
-    return ModelFamilies.pixelSpace(Checkpoints.resolve(model, text));
+  /** What the model is; opens nothing. */
+  PriorTraits traits() {
+    return ModelFamilies.traits(Checkpoints.resolve(model, text));
   }
 
   @Override

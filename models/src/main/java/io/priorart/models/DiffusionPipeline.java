@@ -37,6 +37,7 @@ import java.util.stream.Stream;
  */
 public final class DiffusionPipeline implements Prior {
   static final String CLASS_NAME = "StableDiffusionPipeline";
+  static final PriorTraits TRAITS = new PriorTraits(false, true, false);
 
   private final CheckpointFolder folder;
   private final NDManager manager = ScriptModule.newManager();
@@ -211,6 +212,11 @@ public final class DiffusionPipeline implements Prior {
   @Override
   public String name() {
     return folder.name();
+  }
+
+  @Override
+  public PriorTraits traits() {
+    return TRAITS;
   }
 
   @Override

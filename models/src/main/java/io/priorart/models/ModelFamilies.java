@@ -8,26 +8,32 @@ import java.nio.file.Path;
 import java.util.Map;
 import java.util.TreeMap;
 import java.util.function.BiFunction;
+import java.util.function.Function;
 
 /** The kinds of checkpoint that open, by the {@code _class_name} of their index. */
 public final class ModelFamilies {
-  private static final Map<String, BiFunction<CheckpointFolder, CompileOptions, Prior>> FAMILIES =
+  private record Family(
+      Function<CheckpointFolder, PriorTraits> traits,
+      BiFunction<CheckpointFolder, CompileOptions, Prior> load) {}
+
+  private static final Map<String, Family> FAMILIES =
       new TreeMap<>(
           Map.of(
-              DiffusionPipeline.CLASS_NAME, DiffusionPipeline::new,
-              PixelPrior.CLASS_NAME, PixelPrior::new));
+              DiffusionPipeline.CLASS_NAME,
+              new Family(folder -> DiffusionPipeline.TRAITS, DiffusionPipeline::new),
+              PixelPrior.CLASS_NAME,
+              new Family(PixelPrior::traits, PixelPrior::new)));
 
   private ModelFamilies() {}
 
   /**
-   * Whether a checkpoint is a prior of pictures themselves, by its index alone; such a one takes no
-   * text.
+   * What a checkpoint is, by its configuration alone.
+   *
+   * @throws PriorArtException as {@link #load}
    */
-  public static boolean pixelSpace(Path directory) {
-    return new CheckpointFolder(directory)
-        .index()
-        .text("_class_name", DiffusionPipeline.CLASS_NAME)
-        .equals(PixelPrior.CLASS_NAME);
+  public static PriorTraits traits(Path directory) {
+    CheckpointFolder folder = new CheckpointFolder(directory);
+    return family(folder).traits().apply(folder);
   }
 
   /**
@@ -38,18 +44,22 @@ public final class ModelFamilies {
    */
   public static Prior load(Path directory, CompileOptions options) {
     CheckpointFolder folder = new CheckpointFolder(directory);
+    return family(folder).load().apply(folder, options);
+  }
+
+  private static Family family(CheckpointFolder folder) {
     ConfigNode index = folder.index();
-    String family = index.text("_class_name", DiffusionPipeline.CLASS_NAME);
-    BiFunction<CheckpointFolder, CompileOptions, Prior> load = FAMILIES.get(family);
-    if (load == null) {
+    String name = index.text("_class_name", DiffusionPipeline.CLASS_NAME);
+    Family family = FAMILIES.get(name);
+    if (family == null) {
       throw new PriorArtException(
           ErrorKind.FAILED_PRECONDITION,
           index.source()
               + "#_class_name: "
-              + family
+              + name
               + " is not supported, only "
               + FAMILIES.keySet());
     }
-    return load.apply(folder, options);
+    return family;
   }
 }

@@ -92,6 +92,19 @@ public final class PixelPrior implements Prior {
     return folder.name();
   }
 
+  static PriorTraits traits(CheckpointFolder folder) {
+    return traits(DenoisingUNet.Config.of(folder.config(PART)));
+  }
+
+  private static PriorTraits traits(DenoisingUNet.Config config) {
+    return new PriorTraits(true, false, config.noiseMap());
+  }
+
+  @Override
+  public PriorTraits traits() {
+    return traits(config);
+  }
+
   @Override
   public Precision precision() {
     return precision;

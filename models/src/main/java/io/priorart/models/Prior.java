@@ -17,6 +17,8 @@ public interface Prior extends AutoCloseable {
   /** Arithmetic of its networks. */
   Precision precision();
 
+  PriorTraits traits();
+
   NoiseSchedule schedule();
 
   /** Number of parameters of all networks. */

@@ -39,9 +39,13 @@ class PixelPriorTest {
 
   @BeforeEach
   void writeCheckpoint() throws IOException {
+    writeCheckpoint(false);
+  }
+
+  private void writeCheckpoint(boolean noiseMap) throws IOException {
     ScriptBuilder builder = new ScriptBuilder("DenoisingUNet", CompileOptions.REFERENCE);
     new DenoisingUNet(
-        new DenoisingUNet.Config(3, 2, new int[] {4, 6}, 1, 5, 0.5, 0.01, 8, false),
+        new DenoisingUNet.Config(3, 2, new int[] {4, 6}, 1, 5, 0.5, 0.01, 8, noiseMap),
         builder.weights());
     NoiseSource random = new NoiseSource(1);
     builder
@@ -58,7 +62,8 @@ class PixelPriorTest {
     Path part = Files.createDirectories(dir.resolve("denoiser"));
     Files.writeString(
         dir.resolve("model_index.json"), "{\"_class_name\": \"PixelDenoiserPipeline\"}");
-    Files.writeString(part.resolve("config.json"), CONFIG);
+    String map = noiseMap ? ", \"noise_map\": true}" : "}";
+    Files.writeString(part.resolve("config.json"), CONFIG.replace("}", map));
     writeWeights();
   }
 
@@ -101,6 +106,73 @@ class PixelPriorTest {
       assertArrayEquals(expected, found.toFloatArray(), 1e-5f);
       assertEquals(1, model.counts().denoise());
       assertEquals(0, model.counts().encode() + model.counts().decode());
+    }
+  }
+
+  /** Table 1 of arXiv 2206.00364 pixel by pixel; the largest level is told, and all distances. */
+  @Test
+  void takesANoiseLevelForEachPixel() throws IOException {
+    writeCheckpoint(true);
+    HostTensor x = new NoiseSource(2).normal(new Shape(2, 3, 8, 12));
+    float[] sigma = new float[2 * 96];
+    float[] map = new float[2 * 96];
+    float[] scaled = new float[x.values().length];
+    double[] largest = {0.9, 20};
+    for (int i = 0; i < sigma.length; i++) {
+      // the second picture's largest level is beyond the training's, some are below it
+      sigma[i] = (float) (i % 96 == 0 ? largest[i / 96] : i % 3 == 0 ? 0.004 : 0.1 + 0.002 * i);
+      double told = Math.min(8, Math.max(0.01, sigma[i]));
+      map[i] = (float) (Math.log(told / Math.min(8, largest[i / 96])) / 4);
+    }
+    for (int i = 0; i < scaled.length; i++) {
+      scaled[i] = (float) (x.values()[i] / Math.hypot(0.5, sigma[i / 288 * 96 + i % 96]));
+    }
+    HostTensor levels = new HostTensor(new Shape(2, 1, 8, 12), sigma);
+    try (Prior prior = load();
+        NDManager manager = prior.bind(8, 12).manager().newSubManager()) {
+      float[] noise = {(float) (Math.log(0.9) / 4), (float) (Math.log(8) / 4)};
+      Map<String, HostTensor> inputs =
+          Map.of(
+              "x", new HostTensor(x.shape(), scaled),
+              "noise", new HostTensor(new Shape(2), noise),
+              "map", new HostTensor(levels.shape(), map));
+      float[] f = prior.trace("denoiser", inputs).values();
+      LatentDiffusionModel model = prior.bind(8, 12);
+      float[] found =
+          model.denoise(x.to(manager), levels.to(manager), Conditioning.NONE).toFloatArray();
+      for (int i = 0; i < f.length; i++) {
+        double s = sigma[i / 288 * 96 + i % 96];
+        double total = Math.hypot(s, 0.5);
+        double expected = 0.25 / (total * total) * x.values()[i] + s * 0.5 / total * f[i];
+        assertEquals(expected, found[i], 2e-5 * (1 + Math.abs(expected)), "at " + i);
+      }
+      assertTrue(model.noiseMap() && prior.traits().noiseMap());
+      NDArray even = manager.full(new Shape(1, 1, 8, 12), 0.3f);
+      assertArrayEquals(
+          model.denoise(x.to(manager), 0.3, Conditioning.NONE).toFloatArray(),
+          model.denoise(x.to(manager), even, Conditioning.NONE).toFloatArray(),
+          1e-6f);
+      assertThrows(
+          IllegalArgumentException.class,
+          () ->
+              model.denoise(x.to(manager), manager.ones(new Shape(1, 1, 8, 8)), Conditioning.NONE));
+      PriorArtException e =
+          assertThrows(
+              PriorArtException.class,
+              () ->
+                  prior.trace(
+                      "denoiser", Map.of("x", inputs.get("x"), "noise", inputs.get("noise"))));
+      assertTrue(e.getMessage().contains("map"), e.getMessage());
+    }
+    writeCheckpoint(false);
+    try (Prior prior = load();
+        NDManager manager = prior.bind(8, 12).manager().newSubManager()) {
+      PriorArtException e =
+          assertThrows(
+              PriorArtException.class,
+              () ->
+                  prior.bind(8, 12).denoise(x.to(manager), levels.to(manager), Conditioning.NONE));
+      assertEquals(ErrorKind.FAILED_PRECONDITION, e.kind());
     }
   }
 
@@ -179,6 +251,12 @@ class PixelPriorTest {
     Files.writeString(dir.resolve("denoiser/config.json"), CONFIG.replace("0.01", "9"));
     message = assertThrows(PriorArtException.class, this::load).getMessage();
     assertTrue(message.contains("sigma_max"), message);
+    // each level halves: this one would pad every picture to 262,144 pixels a side
+    Files.writeString(
+        dir.resolve("denoiser/config.json"),
+        CONFIG.replace("[4, 6]", "[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1], \"patch_size\": 8"));
+    message = assertThrows(PriorArtException.class, this::load).getMessage();
+    assertTrue(message.contains("block_out_channels"), message);
     Files.writeString(dir.resolve("model_index.json"), "{\"_class_name\": \"FluxPipeline\"}");
     message = assertThrows(PriorArtException.class, this::load).getMessage();
     assertTrue(message.contains("FluxPipeline") && message.contains("PixelDenoiser"), message);

@@ -1,11 +1,15 @@
 package io.priorart.runtime;
 
+import io.priorart.models.PriorTraits;
 import io.priorart.solver.PriorArtException;
 import java.util.List;
+import java.util.Map;
+import java.util.Set;
 
 /**
  * What runs when nobody names a solver, by the kind of the prior and the task. The rules come from
- * {@code docs/results.md}: with a pixel-space prior one best picture ({@code dpir}) is nearer to
+ * {@code docs/results.md}: missing pixels and noise are what a prior with a noise level for each
+ * pixel restores by itself ({@code rad}); otherwise one best picture ({@code dpir}) is nearer to
  * the truth than a sample, and missing pixels need more steps than blur or sampling; several
  * samples must differ, so they are drawn ({@code diffpir}); a latent prior has {@code
  * prox-diffusion}, the one that needs no network gradients.
@@ -14,8 +18,13 @@ public final class AutoSolver {
   /** The name that asks for a choice. */
   public static final String NAME = "auto";
 
-  /** The operator that leaves gaps, and the preset for it. */
-  private static final String FOR_GAPS = "inpainting";
+  /** The operator that leaves gaps. */
+  private static final String GAPS = "inpainting";
+
+  private static final Set<String> MASKS = Set.of(GAPS, "identity");
+
+  /** Presets for one picture with gaps or noise, where the usual one is meant for other tasks. */
+  private static final Map<String, String> FOR_GAPS = Map.of("dpir", "inpainting", "rad", "mean");
 
   private AutoSolver() {}
 
@@ -29,10 +38,9 @@ public final class AutoSolver {
   /**
    * Chooses, where the request leaves it open.
    *
-   * @param pixelSpace whether the prior is one of pictures themselves
    * @throws PriorArtException INVALID_ARGUMENT for parameters of a solver that nobody named
    */
-  public static Choice choose(Restorer.Request request, boolean pixelSpace) {
+  public static Choice choose(Restorer.Request request, PriorTraits prior) {
     if (!request.solver().equals(NAME)) {
       return new Choice(request, "");
     }
@@ -40,13 +48,21 @@ public final class AutoSolver {
       throw PriorArtException.badField(
           "solver", "is auto: name one to give it parameters of its own");
     }
-    if (!pixelSpace) {
+    boolean one = request.samples() == 1;
+    List<OperatorRequest> operators = request.operators();
+    if (!prior.pixelSpace()) {
       return choice(request, "prox-diffusion", "latent prior, no network gradients");
     }
-    if (request.samples() > 1) {
-      return choice(request, "diffpir", "pixel-space prior, several samples that differ");
+    if (prior.noiseMap() && operators.size() == 1 && MASKS.contains(operators.get(0).name())) {
+      return one
+          ? choice(request, "rad", "missing pixels or noise alone, one picture: the mean")
+          : new Choice(
+              request.withSolver("rad", request.preset()),
+              "missing pixels or noise alone, several samples that differ");
     }
-    return choice(request, "dpir", "pixel-space prior, one picture");
+    return one
+        ? choice(request, "dpir", "pixel-space prior, one picture")
+        : choice(request, "diffpir", "pixel-space prior, several samples that differ");
   }
 
   private static Choice choice(Restorer.Request request, String solver, String reason) {
@@ -54,16 +70,10 @@ public final class AutoSolver {
     return new Choice(request.withSolver(solver, preset), reason);
   }
 
-  /**
-   * A solver's preset for a task: where the usual one is asked for and pixels are missing, the one
-   * for that.
-   */
+  /** A solver's preset for one picture: where the usual one is asked for, the one for the task. */
   public static String preset(String solver, List<OperatorRequest> operators, String asked) {
-    boolean missing = operators.stream().anyMatch(o -> o.name().equals(FOR_GAPS));
-    boolean special =
-        missing
-            && asked.equals(Restorer.USUAL_PRESET)
-            && Restorer.SOLVERS.byId(solver).presets().containsKey(FOR_GAPS);
-    return special ? FOR_GAPS : asked;
+    boolean gaps = operators.stream().anyMatch(o -> o.name().equals(GAPS));
+    boolean special = asked.equals(Restorer.USUAL_PRESET) && (gaps || solver.equals("rad"));
+    return special ? FOR_GAPS.getOrDefault(solver, asked) : asked;
   }
 }

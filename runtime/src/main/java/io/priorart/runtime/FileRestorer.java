@@ -1,6 +1,7 @@
 package io.priorart.runtime;
 
 import io.priorart.models.Prior;
+import io.priorart.models.PriorTraits;
 import io.priorart.runtime.image.Picture;
 import io.priorart.runtime.image.PictureFiles;
 import io.priorart.runtime.image.PictureFormat;
@@ -54,10 +55,11 @@ public final class FileRestorer {
     /**
      * The same with a solver, where the request leaves it open.
      *
-     * @param pixelSpace whether the prior is one of pictures themselves
+     * @throws PriorArtException FAILED_PRECONDITION if solver or text do not go with the prior
      */
-    public Job chosen(boolean pixelSpace) {
-      AutoSolver.Choice found = AutoSolver.choose(request, pixelSpace);
+    public Job chosen(PriorTraits prior) {
+      AutoSolver.Choice found = AutoSolver.choose(request, prior);
+      Restorer.requireFit(found.request(), prior);
       return new Job(
           name, measurement, found.request(), format, bitDepth, meanAndDeviation, found.reason());
     }

@@ -4,6 +4,7 @@ import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.Shape;
 import io.priorart.models.Prior;
+import io.priorart.models.PriorTraits;
 import io.priorart.models.engine.ScriptModule;
 import io.priorart.runtime.image.OpenCvInpainting;
 import io.priorart.runtime.image.Picture;
@@ -31,6 +32,7 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.function.BooleanSupplier;
 import java.util.function.Supplier;
 
@@ -199,6 +201,42 @@ public final class Restorer {
   }
 
   /**
+   * Checks that a request's solver and text go with a prior, before its weights are read.
+   *
+   * @throws PriorArtException FAILED_PRECONDITION naming the field
+   */
+  public static void requireFit(Request request, PriorTraits prior) {
+    Set<SolverMethod.Need> needs = SOLVERS.byId(request.solver()).needs();
+    if (!needs.contains(SolverMethod.Need.MODEL)) {
+      return;
+    }
+    requireFit(
+        "solver",
+        !needs.contains(SolverMethod.Need.PIXEL_SPACE) || prior.pixelSpace(),
+        request.solver() + " needs a pixel-space prior; this model has an auto-encoder");
+    requireFit(
+        "solver",
+        !needs.contains(SolverMethod.Need.NOISE_MAP) || prior.noiseMap(),
+        request.solver()
+            + " needs a prior that takes a noise level for each pixel; this model takes one");
+    requireFit(
+        "solver",
+        !needs.contains(SolverMethod.Need.TEXT) || prior.text(),
+        request.solver() + " needs a prior that understands text; this model does not");
+    requireFit(
+        "prompt",
+        prior.text() || !request.hasText() && request.guidanceScale() == 1,
+        "this model takes no text; leave prompts and guidance scale out or take another model");
+  }
+
+  private static void requireFit(String field, boolean fits, String problem) {
+    if (!fits) {
+      throw new PriorArtException(
+          ErrorKind.FAILED_PRECONDITION, field + ": " + problem, Map.of("field", field), null);
+    }
+  }
+
+  /**
    * Every parameter that a request's solve would use.
    *
    * @throws PriorArtException naming the field
@@ -291,6 +329,12 @@ public final class Restorer {
       throw new PriorArtException(
           ErrorKind.FAILED_PRECONDITION, method.id() + " needs a linear operator");
     }
+    if (method.needs().contains(SolverMethod.Need.MASK)
+        && !((LinearOperator) problem.operator()).isMask()) {
+      throw new PriorArtException(
+          ErrorKind.FAILED_PRECONDITION,
+          "operators: " + method.id() + " restores missing pixels and noise alone");
+    }
     Shape shape = problem.operator().imageShape();
     LatentDiffusionModel model = null;
     if (needsModel) {
@@ -298,7 +342,9 @@ public final class Restorer {
           method.needs().contains(SolverMethod.Need.DECODER_GRADIENT)
               || method.needs().contains(SolverMethod.Need.DENOISER_GRADIENT);
       MemoryBudget.require(shape.get(1) * shape.get(2), gradient);
-      model = pipelines.get().bind((int) shape.get(1), (int) shape.get(2));
+      Prior prior = pipelines.get();
+      requireFit(request, prior.traits());
+      model = prior.bind((int) shape.get(1), (int) shape.get(2));
     }
     InverseSolver solver = method.create().apply(spec);
     SpectrumCheck spectrum;

@@ -1,11 +1,20 @@
 package io.priorart.runtime;
 
+import static org.junit.jupiter.api.Assertions.assertDoesNotThrow;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assertions.fail;
 
+import ai.djl.ndarray.types.Shape;
+import io.priorart.models.Prior;
+import io.priorart.models.PriorTraits;
+import io.priorart.runtime.image.Picture;
+import io.priorart.solver.ErrorKind;
+import io.priorart.solver.HostTensor;
 import io.priorart.solver.PriorArtException;
+import java.lang.reflect.Proxy;
 import java.util.List;
 import java.util.Map;
 import org.junit.jupiter.api.Test;
@@ -31,9 +40,14 @@ class AutoSolverTest {
         0);
   }
 
-  private static String chosen(String operator, String preset, int samples, boolean pixelSpace) {
+  private static final PriorTraits LATENT = new PriorTraits(false, true, false);
+  private static final PriorTraits PIXELS = new PriorTraits(true, false, false);
+  private static final PriorTraits MAPS = new PriorTraits(true, false, true);
+
+  private static String chosen(String operator, String preset, int samples, PriorTraits prior) {
     AutoSolver.Choice choice =
-        AutoSolver.choose(request(operator, "auto", preset, Map.of(), samples), pixelSpace);
+        AutoSolver.choose(request(operator, "auto", preset, Map.of(), samples), prior);
+    Restorer.requireFit(choice.request(), prior);
     assertTrue(choice.reason().length() > 10);
     Restorer.check(choice.request()); // the choice exists, preset and all
     return choice.request().solver() + " " + choice.request().preset();
@@ -41,18 +55,80 @@ class AutoSolverTest {
 
   @Test
   void theTaskDecides() {
-    assertEquals("dpir fast", chosen("super-resolution", "fast", 1, true));
-    assertEquals("dpir inpainting", chosen("inpainting", "fast", 1, true));
-    assertEquals("dpir paper", chosen("inpainting", "paper", 1, true));
-    assertEquals("diffpir fast", chosen("inpainting", "fast", 3, true));
-    assertEquals("prox-diffusion fast", chosen("inpainting", "fast", 1, false));
-    assertEquals("prox-diffusion paper", chosen("super-resolution", "paper", 3, false));
+    assertEquals("dpir fast", chosen("super-resolution", "fast", 1, PIXELS));
+    assertEquals("dpir inpainting", chosen("inpainting", "fast", 1, PIXELS));
+    assertEquals("dpir paper", chosen("inpainting", "paper", 1, PIXELS));
+    assertEquals("diffpir fast", chosen("inpainting", "fast", 3, PIXELS));
+    assertEquals("prox-diffusion fast", chosen("inpainting", "fast", 1, LATENT));
+    assertEquals("prox-diffusion paper", chosen("super-resolution", "paper", 3, LATENT));
+  }
+
+  @Test
+  void aPriorWithANoiseMapRestoresGapsAndNoiseByItself() {
+    assertEquals("rad mean", chosen("inpainting", "fast", 1, MAPS));
+    assertEquals("rad mean", chosen("identity", "fast", 1, MAPS));
+    assertEquals("rad fast", chosen("inpainting", "fast", 4, MAPS));
+    assertEquals("rad paper", chosen("inpainting", "paper", 1, MAPS));
+    assertEquals("dpir fast", chosen("super-resolution", "fast", 1, MAPS));
+    assertEquals("diffpir fast", chosen("super-resolution", "fast", 4, MAPS));
+  }
+
+  private static PriorArtException unfit(String solver, PriorTraits prior) {
+    return assertThrows(
+        PriorArtException.class,
+        () -> Restorer.requireFit(request("inpainting", solver, "fast", Map.of(), 1), prior));
+  }
+
+  /** Before any network is read: the prior is never asked for, or never bound. */
+  @Test
+  void whatDoesNotFitIsRefusedBeforeANetworkRuns() {
+    assertTrue(unfit("dpir", LATENT).getMessage().startsWith("solver: dpir needs a pixel-space"));
+    assertTrue(unfit("rad", PIXELS).getMessage().startsWith("solver: rad needs a prior"));
+    assertDoesNotThrow(
+        () -> Restorer.requireFit(request("inpainting", "tv", "fast", Map.of(), 1), PIXELS));
+    Prior latent =
+        (Prior)
+            Proxy.newProxyInstance(
+                Prior.class.getClassLoader(),
+                new Class<?>[] {Prior.class},
+                (proxy, method, arguments) -> {
+                  assertEquals("traits", method.getName());
+                  return LATENT;
+                });
+    HostTensor grey = new HostTensor(new Shape(1, 3, 8, 8), new float[192]);
+    for (String solver : List.of("dpir", "diffpir", "rad")) {
+      PriorArtException e =
+          assertThrows(
+              PriorArtException.class,
+              () ->
+                  Restorer.restore(
+                      new Picture(grey, 8, null),
+                      request("identity", solver, "fast", Map.of(), 1),
+                      () -> latent,
+                      8,
+                      RestoreListener.NONE,
+                      () -> false));
+      assertEquals(ErrorKind.FAILED_PRECONDITION, e.kind());
+      assertEquals("solver", e.details().get("field"));
+    }
+    PriorArtException mask =
+        assertThrows(
+            PriorArtException.class,
+            () ->
+                Restorer.restore(
+                    new Picture(grey, 8, null),
+                    request("super-resolution", "rad", "fast", Map.of(), 1),
+                    () -> fail("the prior was asked for"),
+                    8,
+                    RestoreListener.NONE,
+                    () -> false));
+    assertTrue(mask.getMessage().startsWith("operators: rad"), mask.getMessage());
   }
 
   @Test
   void whatIsNamedStays() {
     Restorer.Request named = request("inpainting", "dpir", "fast", Map.of("steps", 3), 1);
-    AutoSolver.Choice choice = AutoSolver.choose(named, true);
+    AutoSolver.Choice choice = AutoSolver.choose(named, PIXELS);
     assertSame(named, choice.request());
     assertEquals("", choice.reason());
     PriorArtException e =
@@ -60,7 +136,7 @@ class AutoSolverTest {
             PriorArtException.class,
             () ->
                 AutoSolver.choose(
-                    request("inpainting", "auto", "fast", Map.of("zeta", 0.3), 1), true));
+                    request("inpainting", "auto", "fast", Map.of("zeta", 0.3), 1), PIXELS));
     assertTrue(e.getMessage().startsWith("solver: is auto"), e.getMessage());
   }
 }

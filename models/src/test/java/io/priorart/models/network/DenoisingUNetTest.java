@@ -13,6 +13,7 @@ import io.priorart.models.engine.Script;
 import io.priorart.models.engine.ScriptBuilder;
 import io.priorart.models.engine.ScriptModule;
 import io.priorart.models.engine.TensorSpec;
+import io.priorart.models.engine.Value;
 import io.priorart.models.weights.SafetensorsFile;
 import io.priorart.models.weights.SafetensorsWriter;
 import io.priorart.solver.HostTensor;
@@ -25,15 +26,28 @@ import org.junit.jupiter.api.io.TempDir;
 
 /** {@link DenoisingUNet} against its definition, written as loops in double precision. */
 class DenoisingUNetTest {
-  private static final DenoisingUNet.Config TINY =
-      new DenoisingUNet.Config(3, 2, new int[] {4, 6, 5}, 2, 7, 0.5, 0.01, 8, false);
+  private static final DenoisingUNet.Config TINY = tiny(false);
+
+  private static DenoisingUNet.Config tiny(boolean noiseMap) {
+    return new DenoisingUNet.Config(3, 2, new int[] {4, 6, 5}, 2, 7, 0.5, 0.01, 8, noiseMap);
+  }
 
   @TempDir private Path dir;
 
   private static Script script(CompileOptions options) {
+    return script(TINY, options);
+  }
+
+  private static Script script(DenoisingUNet.Config config, CompileOptions options) {
     ScriptBuilder builder = new ScriptBuilder("DenoisingUNet", options);
-    DenoisingUNet net = new DenoisingUNet(TINY, builder.weights());
+    DenoisingUNet net = new DenoisingUNet(config, builder.weights());
     Graph g = builder.method("forward");
+    if (config.noiseMap()) {
+      Value x = g.toCompute(g.input("x"), true);
+      Value noise = g.input("noise");
+      g.returns(g.toFloat32(net.forward(g, x, noise, g.toCompute(g.input("map"), true))));
+      return builder.build();
+    }
     g.returns(g.toFloat32(net.forward(g, g.toCompute(g.input("x"), true), g.input("noise"), null)));
     return builder.build();
   }
@@ -80,6 +94,32 @@ class DenoisingUNetTest {
       for (int i = 0; i < size; i++) {
         double e = expected[i / 384][i / 24 % 16][i % 24];
         assertEquals(e, found[n * size + i], 1e-4 * (1 + Math.abs(e)), "sample " + n + " at " + i);
+      }
+    }
+  }
+
+  /** The map of levels is one more channel of the picture. */
+  @Test
+  void isItsDefinitionWithANoiseMap() {
+    Script script = script(tiny(true), CompileOptions.REFERENCE);
+    HostTensor all = new NoiseSource(6).normal(new Shape(1, 4, 8, 8));
+    double[][][] channels = new double[4][8][8];
+    for (int i = 0; i < 256; i++) {
+      channels[i / 64][i / 8 % 8][i % 8] = all.values()[i];
+    }
+    Path file = dir.resolve("map.safetensors");
+    SafetensorsWriter.write(file, weights(script), Map.of(), false);
+    try (NDManager manager = ScriptModule.newManager();
+        ScriptModule module = ScriptModule.load(manager, script, SafetensorsFile.open(file))) {
+      NDArray together = all.to(manager);
+      NDArray picture = together.get(":, 0:3");
+      NDArray map = together.get(":, 3:4");
+      NDArray noise = manager.create(new float[] {0.4f});
+      float[] found = module.call("forward", picture, noise, map)[0].toFloatArray();
+      double[][][] expected = new Loops(weights(script)).network(channels, 0.4f);
+      for (int i = 0; i < found.length; i++) {
+        double e = expected[i / 64][i / 8 % 8][i % 8];
+        assertEquals(e, found[i], 1e-4 * (1 + Math.abs(e)), "at " + i);
       }
     }
   }

@@ -2,6 +2,7 @@ package io.priorart.runtime.service;
 
 import io.priorart.models.ModelFamilies;
 import io.priorart.models.Prior;
+import io.priorart.models.PriorTraits;
 import io.priorart.models.engine.CompileOptions;
 import io.priorart.models.engine.Precision;
 import io.priorart.runtime.Checkpoints;
@@ -105,12 +106,12 @@ public final class ModelPool implements AutoCloseable {
     if (!name.isEmpty() || !text) {
       return named(name);
     }
-    return names().stream().filter(n -> !pixelSpace(n)).findFirst().orElse(names().get(0));
+    return names().stream().filter(n -> traits(n).text()).findFirst().orElse(names().get(0));
   }
 
-  /** Whether a model is a prior of pictures themselves. */
-  public boolean pixelSpace(String name) {
-    return ModelFamilies.pixelSpace(folders.get(name));
+  /** What a model is; opens nothing. */
+  public PriorTraits traits(String name) {
+    return ModelFamilies.traits(folders.get(name));
   }
 
   /**

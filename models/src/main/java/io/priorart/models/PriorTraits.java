@@ -1,0 +1,11 @@
+package io.priorart.models;
+
+/**
+ * What a solver may expect of a checkpoint, known from its configuration before its weights are
+ * read.
+ *
+ * @param pixelSpace whether it is a prior of pictures themselves, without a codec
+ * @param text whether it understands prompts
+ * @param noiseMap whether it takes a noise level for each pixel
+ */
+public record PriorTraits(boolean pixelSpace, boolean text, boolean noiseMap) {}
