@@ -151,7 +151,7 @@ public final class PixelPrior implements Prior {
   /**
    * {@inheritDoc}
    *
-   * <p>Parts: {@code denoiser} (x: scaled by c_in; noise: ln(sigma)/4, of the largest level where
+   * <p>Parts: {@code denoiser} (x: scaled by c_in; noise: ln(sigma)/4, of the smallest level where
    * the network takes a noise map; then also map: distance of each pixel's ln(sigma)/4 from it).
    */
   @Override

@@ -109,7 +109,7 @@ class PixelPriorTest {
     }
   }
 
-  /** Table 1 of arXiv 2206.00364 pixel by pixel; the largest level is told, and all distances. */
+  /** Table 1 of arXiv 2206.00364 pixel by pixel; the smallest level is told, and all distances. */
   @Test
   void takesANoiseLevelForEachPixel() throws IOException {
     writeCheckpoint(true);
@@ -117,20 +117,22 @@ class PixelPriorTest {
     float[] sigma = new float[2 * 96];
     float[] map = new float[2 * 96];
     float[] scaled = new float[x.values().length];
-    double[] largest = {0.9, 20};
+    double[] smallest = {0.09, 0.004};
     for (int i = 0; i < sigma.length; i++) {
-      // the second picture's largest level is beyond the training's, some are below it
-      sigma[i] = (float) (i % 96 == 0 ? largest[i / 96] : i % 3 == 0 ? 0.004 : 0.1 + 0.002 * i);
+      // the second picture's levels go beyond the training's
+      sigma[i] = (float) (i % 96 == 0 ? smallest[i / 96] : i % 3 == 0 ? 20 : 0.1 + 0.002 * i);
       double told = Math.min(8, Math.max(0.01, sigma[i]));
-      map[i] = (float) (Math.log(told / Math.min(8, largest[i / 96])) / 4);
+      map[i] = (float) (Math.log(told / Math.max(0.01, smallest[i / 96])) / 4);
     }
     for (int i = 0; i < scaled.length; i++) {
-      scaled[i] = (float) (x.values()[i] / Math.hypot(0.5, sigma[i / 288 * 96 + i % 96]));
+      double total = Math.hypot(0.5, sigma[i / 288 * 96 + i % 96]);
+      double weight = Math.hypot(0.5, smallest[i / 288]) / total;
+      scaled[i] = (float) (x.values()[i] / total * weight);
     }
     HostTensor levels = new HostTensor(new Shape(2, 1, 8, 12), sigma);
     try (Prior prior = load();
         NDManager manager = prior.bind(8, 12).manager().newSubManager()) {
-      float[] noise = {(float) (Math.log(0.9) / 4), (float) (Math.log(8) / 4)};
+      float[] noise = {(float) (Math.log(0.09) / 4), (float) (Math.log(0.01) / 4)};
       Map<String, HostTensor> inputs =
           Map.of(
               "x", new HostTensor(x.shape(), scaled),

@@ -23,11 +23,14 @@ import java.util.List;
  * halves the size, the way up adds what the way down saw. No normalisation, because statistics over
  * a whole picture would change with its size.
  *
- * <p>With {@link Config#noiseMap} each pixel has its own noise level: the rates above are taken
- * pixel by pixel, the level told is the largest, and one more input channel tells each pixel's
- * distance from it, {@code (ln sigma - ln sigma_told) / 4}, 0 everywhere for white noise
- * (region-wise levels: Kim et al., "RAD: Region-Aware Diffusion Models for Image Inpainting", CVPR
- * 2025).
+ * <p>With {@link Config#noiseMap} each pixel has its own noise level (as in Kim et al., "RAD:
+ * Region-Aware Diffusion Models for Image Inpainting", CVPR 2025, arXiv 2412.09191). The rates
+ * above are then taken pixel by pixel, the level told is the smallest, {@code sigma_0}, and one
+ * more input channel tells each pixel's distance from it, {@code (ln sigma - ln sigma_0) / 4}. What
+ * is noisier than {@code sigma_0} comes in weaker, as a Wiener filter would weigh it: {@code c_in
+ * sqrt((sigma_0^2 + s^2) / (sigma^2 + s^2))} stands for {@code c_in}, or the noise of missing
+ * pixels would drown the known ones. With one level for all pixels, nothing of this changes
+ * anything.
  *
  * <p>Deviations from DRUNet: the noise level scales each block's features instead of being one more
  * input channel; SiLU for ReLU; biases.
@@ -162,7 +165,7 @@ public final class DenoisingUNet {
    * {@code F}.
    *
    * @param x {@code c_in x}, {@code [N, 3, H, W]} in compute type and layout
-   * @param noise {@code ln(sigma) / 4}, float32 {@code [N]}, of the largest level
+   * @param noise {@code ln(sigma) / 4}, float32 {@code [N]}, of the smallest level
    * @param map distance of each pixel's level from it, {@code [N, 1, H, W]} in compute type and
    *     layout; read if the network takes a noise map
    * @return {@code [N, 3, H, W]} in compute type
@@ -193,10 +196,10 @@ public final class DenoisingUNet {
   /**
    * What surrounds {@code F}.
    *
-   * @param in {@code c_in}
+   * @param in {@code c_in}, weighed pixel by pixel
    * @param skip {@code c_skip}
    * @param out {@code c_out}
-   * @param noise {@code ln(sigma) / 4} of the largest level, {@code [N]}
+   * @param noise {@code ln(sigma) / 4} of the smallest level, {@code [N]}
    * @param map distance of each pixel's level from it, {@code [N, 1, H, W]}; null if the network
    *     takes none
    */
@@ -213,20 +216,22 @@ public final class DenoisingUNet {
     double s = config.sigmaData();
     Value variance = g.add(g.mul(sigma, sigma), s * s);
     Value in = g.call("torch.rsqrt", variance);
+    Value smallest = g.call("torch.amin", variance, Graph.raw("[1, 2, 3]"), true);
+    Value weighed = g.mul(g.mul(in, in), g.call("torch.sqrt", smallest));
     Value told = g.clamp(sigma, config.sigmaMin(), config.sigmaMax());
     Value level = g.mul(g.call("torch.log", told), 0.25);
     Value n = g.size(x, 0);
-    Value largest = g.call("torch.amax", level, Graph.raw("[1, 2, 3]"), true);
-    Value noise = g.call("torch.expand", g.reshape(largest, -1), Graph.raw("[" + n + "]"));
+    Value first = g.call("torch.amin", level, Graph.raw("[1, 2, 3]"), true);
+    Value noise = g.call("torch.expand", g.reshape(first, -1), Graph.raw("[" + n + "]"));
     Value map =
         config.noiseMap()
             ? g.call(
                 "torch.expand",
-                g.sub(level, largest),
+                g.sub(level, first),
                 Graph.raw("[" + n + ", 1, " + g.size(x, 2) + ", " + g.size(x, 3) + "]"))
             : null;
     Value out = g.mul(g.mul(sigma, in), s);
-    return new Preconditioning(in, g.mul(g.mul(in, in), s * s), out, noise, map);
+    return new Preconditioning(weighed, g.mul(g.mul(in, in), s * s), out, noise, map);
   }
 
   private Value pixelUnshuffle(Graph g, Value x) {

@@ -50,13 +50,11 @@ public final class DenoiserTraining {
     Value sigma = g.input("sigma");
     Value noisy = g.add(x, g.mul(noise, sigma));
     DenoisingUNet.Preconditioning rates = net.precondition(g, noisy, sigma);
-    double s = config.sigmaData();
     Value map = config.noiseMap() ? g.toCompute(rates.map(), true) : null;
     Value f =
         g.toFloat32Loss(
             net.forward(g, g.toCompute(g.mul(noisy, rates.in()), true), rates.noise(), map), true);
-    // (x - c_skip (x + sigma eps)) / c_out = c_in (sigma x / s - s eps)
-    Value target = g.mul(g.sub(g.mul(g.mul(x, sigma), 1 / s), g.mul(noise, s)), rates.in());
+    Value target = g.call("torch.div", g.sub(x, g.mul(noisy, rates.skip())), rates.out());
     Value error = g.sub(f, g.toFloat32Loss(target, true));
     Value loss = g.call("torch.mean", g.mul(error, error));
     return TrainingScript.finish(builder, g, loss, hyper);
