@@ -20,6 +20,7 @@ public final class Solvers {
           Dpir.METHOD,
           DiffPir.METHOD,
           Rad.METHOD,
+          Mmps.METHOD,
           ProxDiffusion.METHOD,
           ReSample.METHOD,
           Dps.METHOD,

@@ -30,6 +30,11 @@ class OracleTest {
     }
 
     @Override
+    public NDArray adjoint(NDArray y) {
+      return super.adjoint(y).mul(0);
+    }
+
+    @Override
     public NDArray proximal(NDArray x, NDArray y, double gamma) {
       return x.duplicate();
     }
@@ -161,6 +166,25 @@ class OracleTest {
     return Math.sqrt(Matrices.dot(d, d) / Matrices.dot(b, b));
   }
 
+  @Test
+  void mmpsFast() {
+    Mmps.Spec spec = Mmps.METHOD.presets().get("fast");
+    check(6, 512, new Mmps(spec), (reference, random) -> reference.mmps(spec, random));
+  }
+
+  /** On a Gaussian prior nothing is approximated but the steps. */
+  @Test
+  void mmpsReachesThePosterior() {
+    Mmps.Spec spec = new Mmps.Spec(300, 8, 1, 1000, 0.001);
+    for (int seed = 0; seed < 4; seed++) {
+      GaussianOracle oracle = new GaussianOracle(seed);
+      GaussianOracle.Statistics reached =
+          run(oracle, oracle.operator(), new Mmps(spec), 2000, seed);
+      assertEquals(0, reached.bias(), 3 * reached.biasError() + 0.02);
+      assertEquals(1, reached.spread(), 0.05);
+    }
+  }
+
   /** Missing pixels: small steps reach the posterior itself, one step its mean. */
   @Test
   void rad() {
@@ -270,7 +294,7 @@ class OracleTest {
       NDArray x =
           solver.solve(
               oracle.problem(operator),
-              oracle.model(manager, solver instanceof DiffPir),
+              oracle.model(manager, solver instanceof DiffPir || solver instanceof Mmps),
               SolveContext.of(manager, 1000 + seed),
               chains);
       return oracle.statistics(GaussianOracle.samples(x));

@@ -122,6 +122,48 @@ final class Reference {
     throw new AssertionError("no steps");
   }
 
+  /** MMPS with the linear system solved by as many conjugate gradients. */
+  double[] mmps(Mmps.Spec spec, SplittableRandom random) {
+    double[][] prior = times(oracle.codec, times(oracle.covariance, transpose(oracle.codec)));
+    double[] centre = times(oracle.codec, oracle.mean);
+    int n = spec.steps();
+    double high = Math.min(spec.startSigma(), Math.sqrt(1 / alphaBar[999] - 1));
+    double low = Math.max(spec.endSigma(), Math.sqrt(1 / alphaBar[0] - 1));
+    double noise = GaussianOracle.SIGMA * GaussianOracle.SIGMA;
+    double[] x = scaled(normal(random, GaussianOracle.D), high);
+    for (int i = 0; i < n; i++) {
+      double sigma = level(i, n, high, low);
+      double[][] gain =
+          pictureGains.computeIfAbsent(sigma, s -> GaussianLatentModel.gain(prior, s));
+      double[] mean = plus(centre, 1, times(gain, plus(x, -1, centre)));
+      double[] u = new double[GaussianOracle.M];
+      double[] r = misfit(mean);
+      double[] p = r;
+      double goal = 1e-6 * dot(r, r);
+      for (int k = 0; k < spec.iterations() && dot(r, r) > goal; k++) {
+        double[] q =
+            plus(
+                scaled(p, noise),
+                sigma * sigma,
+                times(oracle.a, times(transpose(gain), times(back, p))));
+        double alpha = dot(r, r) / dot(p, q);
+        u = plus(u, alpha, p);
+        double[] left = plus(r, -alpha, q);
+        p = plus(left, dot(left, left) / dot(r, r), p);
+        r = left;
+      }
+      double[] clean = plus(mean, sigma * sigma, times(transpose(gain), times(back, u)));
+      if (i == n - 1) {
+        return clean;
+      }
+      double next = level(i + 1, n, high, low);
+      double fresh = spec.eta() * next * Math.sqrt(1 - next * next / (sigma * sigma));
+      double flow = Math.sqrt(next * next - fresh * fresh) / sigma;
+      x = plus(plus(clean, flow, plus(x, -1, clean)), fresh, normal(random, GaussianOracle.D));
+    }
+    throw new AssertionError("no steps");
+  }
+
   /** RAD on an oracle with masked pixels: every pixel is noisy to its own level. */
   double[] rad(Rad.Spec spec, SplittableRandom random) {
     double[][] prior = times(oracle.codec, times(oracle.covariance, transpose(oracle.codec)));
