@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
 import io.priorart.solver.Linearization;
+import io.priorart.solver.NoiseSource;
 import io.priorart.solver.SolveContext;
 import java.util.ArrayList;
 import java.util.List;
@@ -137,7 +138,7 @@ class OracleTest {
       Dpir.Spec spec = Dpir.METHOD.presets().get(preset);
       for (int seed = 0; seed < 10; seed++) {
         GaussianOracle oracle = new GaussianOracle(seed);
-        double[] expected = new Reference(oracle).dpir(spec);
+        double[] expected = new Reference(oracle).dpir(spec, Dpir.turns(new NoiseSource(0), true));
         assertEquals(0, distance(oracle, oracle.operator(), spec, expected), 2e-3);
         assertTrue(distance(oracle, new Deaf(oracle), spec, expected) > 0.05);
         double[] prior = Matrices.times(oracle.codec, oracle.mean);

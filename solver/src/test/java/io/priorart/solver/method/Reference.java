@@ -206,8 +206,12 @@ final class Reference {
     throw new AssertionError("no steps");
   }
 
-  /** DPIR, algorithm 1, from the Wiener estimate in closed form. */
-  double[] dpir(Dpir.Spec spec) {
+  /**
+   * DPIR, algorithm 1, from the Wiener estimate in closed form.
+   *
+   * @param turns bit 0 exchanges left and right, bit 1 top and bottom, bit 2 first rows and columns
+   */
+  double[] dpir(Dpir.Spec spec, int[] turns) {
     double[][] prior = times(oracle.codec, times(oracle.covariance, transpose(oracle.codec)));
     double[] centre = times(oracle.codec, oracle.mean);
     double noise = GaussianOracle.SIGMA * GaussianOracle.SIGMA;
@@ -220,7 +224,21 @@ final class Reference {
       double sigma = high * Math.pow(low / high, i / (spec.steps() - 1.0));
       double[] x = proximal(z, sigma * sigma / (spec.lambda() * noise));
       double[][] gain = GaussianLatentModel.gain(prior, sigma);
-      z = plus(centre, 1, times(gain, plus(x, -1, centre)));
+      int[] at = new int[16];
+      for (int p = 0; p < 16; p++) {
+        int row = (turns[i % 8] & 2) == 0 ? p / 4 : 3 - p / 4;
+        int column = (turns[i % 8] & 1) == 0 ? p % 4 : 3 - p % 4;
+        at[p] = (turns[i % 8] & 4) == 0 ? 4 * row + column : 4 * column + row;
+      }
+      double[] turned = new double[16];
+      for (int p = 0; p < 16; p++) {
+        turned[p] = x[at[p]];
+      }
+      double[] clean = plus(centre, 1, times(gain, plus(turned, -1, centre)));
+      z = new double[16];
+      for (int p = 0; p < 16; p++) {
+        z[at[p]] = clean[p];
+      }
     }
     return z;
   }
