@@ -78,11 +78,11 @@ final class BoundPixelPrior extends BoundPrior {
       return super.denoise(x, sigma, conditioning);
     }
     Shape shape = sigma.getShape();
-    Shape each = new Shape(1).addAll(imageShape().slice(1));
     if (shape.dimension() != 4
         || shape.get(0) != 1 && shape.get(0) != x.getShape().get(0)
-        || !shape.slice(1).equals(each)) {
-      throw new IllegalArgumentException("sigma is " + shape + ", needs [1 or N] and " + each);
+        || !shape.slice(1).equals(mapShape())) {
+      throw new IllegalArgumentException(
+          "sigma is " + shape + ", needs [1 or N] and " + mapShape());
     }
     denoise.incrementAndGet();
     try (Arguments a = noisy(x, sigma.duplicate())) {
@@ -96,9 +96,14 @@ final class BoundPixelPrior extends BoundPrior {
     return noisy(x, sigma).linearize(prior.network(), "denoise", denoisePullback);
   }
 
+  private Shape mapShape() {
+    return new Shape(1).addAll(imageShape().slice(1));
+  }
+
   private Arguments noisy(NDArray x, double sigma) {
     requireSigma(sigma);
-    return noisy(x, x.getManager().create(new float[] {(float) sigma}, new Shape(1, 1, 1, 1)));
+    Shape each = new Shape(1).addAll(noiseMap() ? mapShape() : new Shape(1, 1, 1));
+    return noisy(x, x.getManager().full(each, (float) sigma));
   }
 
   private Arguments noisy(NDArray x, NDArray sigma) {

@@ -77,14 +77,14 @@ public final class PixelPrior implements Prior {
    */
   private void denoise(Graph g, DenoisingUNet net) {
     Value x = g.input("x");
-    DenoisingUNet.Preconditioning rates = net.precondition(g, x, g.input("sigma"));
+    Value sigma = g.input("sigma");
     Value rows = g.input("rows");
     Value columns = g.input("columns");
-    Value padded = g.pick(g.mul(x, rates.in()), rows, columns);
-    Value map = config.noiseMap() ? g.pick(rates.map(), rows, columns) : null;
-    Value f =
-        g.pick(evaluate(g, net, padded, rates.noise(), map), g.input("height"), g.input("width"));
-    g.returns(g.add(g.mul(x, rates.skip()), g.mul(f, rates.out())));
+    Value levels = config.noiseMap() ? g.pick(sigma, rows, columns) : sigma;
+    DenoisingUNet.Preconditioning at = net.precondition(g, g.pick(x, rows, columns), levels);
+    Value f = evaluate(g, net, at.input(), at.noise(), at.map());
+    Value clean = g.add(at.base(), g.mul(at.out(), f));
+    g.returns(g.pick(clean, g.input("height"), g.input("width")));
   }
 
   @Override
@@ -151,8 +151,9 @@ public final class PixelPrior implements Prior {
   /**
    * {@inheritDoc}
    *
-   * <p>Parts: {@code denoiser} (x: scaled by c_in; noise: ln(sigma)/4, of the smallest level where
-   * the network takes a noise map; then also map: distance of each pixel's ln(sigma)/4 from it).
+   * <p>Parts: {@code denoiser} (x: filled and scaled by c_in; noise: ln(sigma)/4, of the smallest
+   * level where the network takes a noise map; then also map: distance of each pixel's ln(sigma)/4
+   * from it).
    */
   @Override
   public HostTensor trace(String part, Map<String, HostTensor> inputs) {

@@ -109,14 +109,66 @@ class PixelPriorTest {
     }
   }
 
-  /** Table 1 of arXiv 2206.00364 pixel by pixel; the smallest level is told, and all distances. */
+  /** One colour of a picture filled by push-pull, as loops; sides are multiples of four. */
+  private static double[][] filled(double[][] x, double[][] known) {
+    double[][][] sums = new double[3][][];
+    double[][][] weights = new double[3][][];
+    sums[0] = new double[x.length][x[0].length];
+    weights[0] = known;
+    for (int r = 0; r < x.length; r++) {
+      for (int c = 0; c < x[0].length; c++) {
+        sums[0][r][c] = x[r][c] * known[r][c];
+      }
+    }
+    for (int k = 1; k < 3; k++) {
+      sums[k] = halved(sums[k - 1]);
+      weights[k] = halved(weights[k - 1]);
+    }
+    double[][] filled = null;
+    for (int k = 2; k >= 0; k--) {
+      double[][] finer = new double[sums[k].length][sums[k][0].length];
+      for (int r = 0; r < finer.length; r++) {
+        for (int c = 0; c < finer[0].length; c++) {
+          double own = k == 0 ? x[r][c] : sums[k][r][c] / (weights[k][r][c] + 1e-3);
+          double trust = k == 2 ? 1 : Math.min(1, weights[k][r][c] * (1 << 2 * k));
+          finer[r][c] = trust * own + (k == 2 ? 0 : (1 - trust) * between(filled, r, c));
+        }
+      }
+      filled = finer;
+    }
+    return filled;
+  }
+
+  private static double[][] halved(double[][] x) {
+    double[][] y = new double[x.length / 2][x[0].length / 2];
+    for (int r = 0; r < x.length; r++) {
+      for (int c = 0; c < x[0].length; c++) {
+        y[r / 2][c / 2] += x[r][c] / 4;
+      }
+    }
+    return y;
+  }
+
+  /** What lies at a pixel of the finer picture, linearly between the pixels' middles. */
+  private static double between(double[][] coarse, int row, int column) {
+    double r = Math.max(0, (row + 0.5) / 2 - 0.5);
+    double c = Math.max(0, (column + 0.5) / 2 - 0.5);
+    int r0 = (int) r;
+    int c0 = (int) c;
+    int r1 = Math.min(r0 + 1, coarse.length - 1);
+    int c1 = Math.min(c0 + 1, coarse[0].length - 1);
+    double top = coarse[r0][c0] + (c - c0) * (coarse[r0][c1] - coarse[r0][c0]);
+    double bottom = coarse[r1][c0] + (c - c0) * (coarse[r1][c1] - coarse[r1][c0]);
+    return top + (r - r0) * (bottom - top);
+  }
+
+  /** The smallest level is told, and all distances; c_out is each pixel's own; gaps are filled. */
   @Test
   void takesANoiseLevelForEachPixel() throws IOException {
     writeCheckpoint(true);
     HostTensor x = new NoiseSource(2).normal(new Shape(2, 3, 8, 12));
     float[] sigma = new float[2 * 96];
     float[] map = new float[2 * 96];
-    float[] scaled = new float[x.values().length];
     double[] smallest = {0.09, 0.004};
     for (int i = 0; i < sigma.length; i++) {
       // the second picture's levels go beyond the training's
@@ -124,10 +176,21 @@ class PixelPriorTest {
       double told = Math.min(8, Math.max(0.01, sigma[i]));
       map[i] = (float) (Math.log(told / Math.max(0.01, smallest[i / 96])) / 4);
     }
-    for (int i = 0; i < scaled.length; i++) {
-      double total = Math.hypot(0.5, sigma[i / 288 * 96 + i % 96]);
-      double weight = Math.hypot(0.5, smallest[i / 288]) / total;
-      scaled[i] = (float) (x.values()[i] / total * weight);
+    double[] filled = new double[x.values().length];
+    float[] scaled = new float[filled.length];
+    for (int plane = 0; plane < 6; plane++) {
+      double least = Math.hypot(0.5, smallest[plane / 3]);
+      double[][] values = new double[8][12];
+      double[][] known = new double[8][12];
+      for (int p = 0; p < 96; p++) {
+        values[p / 12][p % 12] = x.values()[plane * 96 + p];
+        known[p / 12][p % 12] = Math.pow(least / Math.hypot(0.5, sigma[plane / 3 * 96 + p]), 2);
+      }
+      double[][] all = filled(values, known);
+      for (int p = 0; p < 96; p++) {
+        filled[plane * 96 + p] = all[p / 12][p % 12];
+        scaled[plane * 96 + p] = (float) (all[p / 12][p % 12] / least);
+      }
     }
     HostTensor levels = new HostTensor(new Shape(2, 1, 8, 12), sigma);
     try (Prior prior = load();
@@ -144,8 +207,8 @@ class PixelPriorTest {
           model.denoise(x.to(manager), levels.to(manager), Conditioning.NONE).toFloatArray();
       for (int i = 0; i < f.length; i++) {
         double s = sigma[i / 288 * 96 + i % 96];
-        double total = Math.hypot(s, 0.5);
-        double expected = 0.25 / (total * total) * x.values()[i] + s * 0.5 / total * f[i];
+        double skip = 0.25 / (0.25 + Math.pow(smallest[i / 288], 2));
+        double expected = skip * filled[i] + s * 0.5 / Math.hypot(s, 0.5) * f[i];
         assertEquals(expected, found[i], 2e-5 * (1 + Math.abs(expected)), "at " + i);
       }
       assertTrue(model.noiseMap() && prior.traits().noiseMap());

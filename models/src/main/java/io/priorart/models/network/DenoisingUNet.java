@@ -24,13 +24,14 @@ import java.util.List;
  * a whole picture would change with its size.
  *
  * <p>With {@link Config#noiseMap} each pixel has its own noise level (as in Kim et al., "RAD:
- * Region-Aware Diffusion Models for Image Inpainting", CVPR 2025, arXiv 2412.09191). The rates
- * above are then taken pixel by pixel, the level told is the smallest, {@code sigma_0}, and one
- * more input channel tells each pixel's distance from it, {@code (ln sigma - ln sigma_0) / 4}. What
- * is noisier than {@code sigma_0} comes in weaker, as a Wiener filter would weigh it: {@code c_in
- * sqrt((sigma_0^2 + s^2) / (sigma^2 + s^2))} stands for {@code c_in}, or the noise of missing
- * pixels would drown the known ones. With one level for all pixels, nothing of this changes
- * anything.
+ * Region-Aware Diffusion Models for Image Inpainting", CVPR 2025, arXiv 2412.09191). {@code c_out}
+ * is then taken pixel by pixel; the level told, and that of {@code c_in} and {@code c_skip}, is the
+ * smallest, {@code sigma_0}; one more input channel tells each pixel's distance from it, {@code (ln
+ * sigma - ln sigma_0) / 4}; and {@code x} is filled first: pixels noisier than {@code sigma_0} keep
+ * a part {@code (sigma_0^2 + s^2) / (sigma^2 + s^2)} of their own value and take the rest from what
+ * is known around them (push-pull over halved pictures: Gortler et al., "The Lumigraph", SIGGRAPH
+ * 1996), for convolutions cannot divide by how much they saw. With one level for all pixels,
+ * nothing of this changes anything.
  *
  * <p>Deviations from DRUNet: the noise level scales each block's features instead of being one more
  * input channel; SiLU for ReLU; biases.
@@ -100,6 +101,9 @@ public final class DenoisingUNet {
 
   private static final int OCTAVES = 8;
 
+  /** Draws blocks of which next to nothing is known to 0, the middle of what pictures are. */
+  private static final double LEAST_WEIGHT = 1e-3;
+
   private final Config config;
   private final Linear embedding1;
   private final Linear embedding2;
@@ -164,7 +168,7 @@ public final class DenoisingUNet {
   /**
    * {@code F}.
    *
-   * @param x {@code c_in x}, {@code [N, 3, H, W]} in compute type and layout
+   * @param x {@link Preconditioning#input}, {@code [N, 3, H, W]} in compute type and layout
    * @param noise {@code ln(sigma) / 4}, float32 {@code [N]}, of the smallest level
    * @param map distance of each pixel's level from it, {@code [N, 1, H, W]} in compute type and
    *     layout; read if the network takes a noise map
@@ -194,44 +198,76 @@ public final class DenoisingUNet {
   }
 
   /**
-   * What surrounds {@code F}.
+   * What surrounds {@code F}: {@code D = base + out F(input, noise, map)}.
    *
-   * @param in {@code c_in}, weighed pixel by pixel
-   * @param skip {@code c_skip}
+   * @param input {@code c_in} times the filled picture
+   * @param base {@code c_skip} times the filled picture
    * @param out {@code c_out}
    * @param noise {@code ln(sigma) / 4} of the smallest level, {@code [N]}
    * @param map distance of each pixel's level from it, {@code [N, 1, H, W]}; null if the network
    *     takes none
    */
-  public record Preconditioning(Value in, Value skip, Value out, Value noise, Value map) {}
+  public record Preconditioning(Value input, Value base, Value out, Value noise, Value map) {}
 
   /**
-   * The rates for pictures like {@code x} in float32, with the levels told clamped to those of the
+   * All that is computed before {@code F}, in float32, with the levels told clamped to those of the
    * training.
    *
-   * @param x {@code [N, 3, H, W]}
+   * @param x {@code [N, 3, H, W]}, sides multiples of the stride
    * @param sigma {@code [1 or N, 1, 1, 1]}, or {@code [1 or N, 1, H, W]} with a noise map
    */
   public Preconditioning precondition(Graph g, Value x, Value sigma) {
     double s = config.sigmaData();
-    Value variance = g.add(g.mul(sigma, sigma), s * s);
-    Value in = g.call("torch.rsqrt", variance);
-    Value smallest = g.call("torch.amin", variance, Graph.raw("[1, 2, 3]"), true);
-    Value weighed = g.mul(g.mul(in, in), g.call("torch.sqrt", smallest));
+    Value total = g.add(g.mul(sigma, sigma), s * s);
+    Value out = g.mul(g.mul(sigma, g.call("torch.rsqrt", total)), s);
     Value told = g.clamp(sigma, config.sigmaMin(), config.sigmaMax());
     Value level = g.mul(g.call("torch.log", told), 0.25);
+    Value first = smallest(g, level);
     Value n = g.size(x, 0);
-    Value first = g.call("torch.amin", level, Graph.raw("[1, 2, 3]"), true);
     Value noise = g.call("torch.expand", g.reshape(first, -1), Graph.raw("[" + n + "]"));
-    Value map =
-        config.noiseMap()
-            ? g.call(
-                "torch.expand",
-                g.sub(level, first),
-                Graph.raw("[" + n + ", 1, " + g.size(x, 2) + ", " + g.size(x, 3) + "]"))
-            : null;
-    Value out = g.mul(g.mul(sigma, in), s);
-    return new Preconditioning(weighed, g.mul(g.mul(in, in), s * s), out, noise, map);
+    Value least = smallest(g, total);
+    Value filled = x;
+    Value map = null;
+    if (config.noiseMap()) {
+      String each = "[" + n + ", 1, " + g.size(x, 2) + ", " + g.size(x, 3) + "]";
+      map = g.call("torch.expand", g.sub(level, first), Graph.raw(each));
+      Value known = g.call("torch.expand", g.call("torch.div", least, total), Graph.raw(each));
+      filled = filled(g, x, known);
+    }
+    Value in = g.call("torch.rsqrt", least);
+    Value skip = g.mul(g.mul(in, in), s * s);
+    return new Preconditioning(g.mul(filled, in), g.mul(filled, skip), out, noise, map);
+  }
+
+  private static Value smallest(Graph g, Value levels) {
+    return g.call("torch.amin", levels, Graph.raw("[1, 2, 3]"), true);
+  }
+
+  /**
+   * Push-pull: {@code known} of each pixel is its own, the rest comes from the coarser pictures.
+   */
+  private Value filled(Graph g, Value x, Value known) {
+    List<Value> sums = new ArrayList<>(List.of(g.mul(x, known)));
+    List<Value> weights = new ArrayList<>(List.of(known));
+    for (int size = 1; size < config.stride(); size *= 2) {
+      sums.add(g.call("torch.avg_pool2d", sums.get(sums.size() - 1), Graph.raw("[2, 2]")));
+      weights.add(g.call("torch.avg_pool2d", weights.get(weights.size() - 1), Graph.raw("[2, 2]")));
+    }
+    int last = sums.size() - 1;
+    Value filled = average(g, sums.get(last), weights.get(last));
+    for (int k = last - 1; k >= 0; k--) {
+      Value own = k == 0 ? x : average(g, sums.get(k), weights.get(k));
+      // one known pixel speaks for its whole block
+      Value trust = g.clamp(g.mul(weights.get(k), Math.pow(4, k)), 0, 1);
+      Value coarse =
+          g.call("torch.upsample_bilinear2d", filled, null, false, Graph.raw("[2.0, 2.0]"));
+      filled = g.add(coarse, g.mul(trust, g.sub(own, coarse)));
+    }
+    return filled;
+  }
+
+  private static Value average(Graph g, Value sum, Value weight) {
+    return g.call("torch.div", sum, g.add(weight, LEAST_WEIGHT));
   }
 
   private Value pixelUnshuffle(Graph g, Value x) {

@@ -49,12 +49,11 @@ public final class DenoiserTraining {
     Value noise = g.input("noise");
     Value sigma = g.input("sigma");
     Value noisy = g.add(x, g.mul(noise, sigma));
-    DenoisingUNet.Preconditioning rates = net.precondition(g, noisy, sigma);
-    Value map = config.noiseMap() ? g.toCompute(rates.map(), true) : null;
-    Value f =
-        g.toFloat32Loss(
-            net.forward(g, g.toCompute(g.mul(noisy, rates.in()), true), rates.noise(), map), true);
-    Value target = g.call("torch.div", g.sub(x, g.mul(noisy, rates.skip())), rates.out());
+    DenoisingUNet.Preconditioning at = net.precondition(g, noisy, sigma);
+    Value map = config.noiseMap() ? g.toCompute(at.map(), true) : null;
+    Value input = g.toCompute(at.input(), true);
+    Value f = g.toFloat32Loss(net.forward(g, input, at.noise(), map), true);
+    Value target = g.call("torch.div", g.sub(x, at.base()), at.out());
     Value error = g.sub(f, g.toFloat32Loss(target, true));
     Value loss = g.call("torch.mean", g.mul(error, error));
     return TrainingScript.finish(builder, g, loss, hyper);
