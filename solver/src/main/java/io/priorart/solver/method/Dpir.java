@@ -47,7 +47,7 @@ public final class Dpir extends LatentSolver {
   /** Keeps the data step's linear systems in float32's reach. */
   private static final double MAX_GAMMA = 1e6;
 
-  private static final Wiener START = new Wiener(new Wiener.Spec(2.5, 1, 30));
+  private static final Wiener START = new Wiener(new Wiener.Spec(2.5, 1, 30, false));
 
   public static final SolverMethod<Spec> METHOD =
       new SolverMethod<>(

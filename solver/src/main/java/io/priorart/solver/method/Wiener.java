@@ -3,6 +3,7 @@ package io.priorart.solver.method;
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.Shape;
+import io.priorart.solver.HostTensor;
 import io.priorart.solver.InverseSolver;
 import io.priorart.solver.LatentDiffusionModel;
 import io.priorart.solver.LinearOperator;
@@ -31,6 +32,10 @@ import java.util.Set;
  * channel alone. Solved by conjugate gradients on {@code u = C^(-1/2) x}: {@code (F A^T A F +
  * sigma^2) u = F A^T y} with {@code F = C^(1/2)}, whose start at zero makes an early stop a
  * smoother picture, not a worse fit to the prior.
+ *
+ * <p>A draw from the Gaussian posterior instead of its mean is {@code x_s + W(y - A x_s - n)} with
+ * {@code x_s} drawn from the prior, {@code n} from the noise and {@code W} the filter (Papandreou
+ * and Yuille, Gaussian Sampling by Local Perturbations, NIPS 2010).
  */
 public final class Wiener implements InverseSolver {
   private static final double RELATIVE_TOLERANCE = 1e-5;
@@ -43,7 +48,7 @@ public final class Wiener implements InverseSolver {
               + " spectrum: Field, JOSA A 1987",
           Set.of(Need.LINEAR),
           Spec.class,
-          Map.of("fast", new Spec(2, 0.5, 100), "paper", new Spec(2, 0.5, 500)),
+          Map.of("fast", new Spec(2, 0.5, 100, false), "paper", new Spec(2, 0.5, 500, false)),
           Wiener::new);
 
   /**
@@ -52,6 +57,7 @@ public final class Wiener implements InverseSolver {
    * @param exponent of the power spectrum
    * @param contrast standard deviation of a pixel
    * @param iterations most conjugate-gradient iterations
+   * @param draw whether to draw from the posterior
    */
   public record Spec(
       @Parameter(
@@ -65,8 +71,9 @@ public final class Wiener implements InverseSolver {
               min = 0.01,
               max = 10)
           double contrast,
-      @Parameter(doc = "Most conjugate-gradient iterations", min = 1, max = 10_000)
-          int iterations) {}
+      @Parameter(doc = "Most conjugate-gradient iterations", min = 1, max = 10_000) int iterations,
+      @Parameter(doc = "Draw from the Gaussian posterior instead of taking its mean")
+          boolean draw) {}
 
   private final Spec spec;
 
@@ -78,10 +85,24 @@ public final class Wiener implements InverseSolver {
   public NDArray solve(Problem problem, LatentDiffusionModel model, SolveContext context) {
     try (NDManager work = context.manager().newSubManager()) {
       Observation y = new Observation(problem, work, 1);
-      NDArray x = estimate(problem, work, 1, context);
+      NDArray x = spec.draw() ? draw(problem, work, context) : estimate(problem, work, 1, context);
       context.step(1, 1, y.rms(y.residual(x)));
       Outcome.finite(x).attach(context.manager());
       return x;
+    }
+  }
+
+  private NDArray draw(Problem problem, NDManager work, SolveContext context) {
+    LinearOperator operator = problem.linearOperator();
+    try (TensorScope scope = new TensorScope()) {
+      Observation y = new Observation(problem, work, 1);
+      NDArray white = context.noise().normal(work, new Shape(1).addAll(operator.imageShape()));
+      NDArray prior = new Root(work, operator.imageShape(), spec).apply(white);
+      NDArray noise = context.noise().normal(work, y.measurement().getShape()).mul(y.sigma());
+      NDArray left = y.residualOf(operator.apply(prior).add(noise));
+      Problem rest =
+          new Problem(operator, HostTensor.of(left), problem.noise(), problem.quantizationStep());
+      return scope.keep(prior.add(estimate(rest, work, 1, context)));
     }
   }
 

@@ -60,7 +60,7 @@ class BaselineTest {
     double[][] a = random(random, 7, size);
     double[] y = Matrices.normal(random, 7);
     double sigma = 0.3;
-    Wiener.Spec spec = new Wiener.Spec(1.5, 0.7, 200);
+    Wiener.Spec spec = new Wiener.Spec(1.5, 0.7, 200, false);
 
     double[][] covariance = new double[size][size];
     double[][] basis = new double[size][size];
@@ -95,6 +95,47 @@ class BaselineTest {
 
     DenseOperator operator = dense(new Shape(1, height, width), new Shape(7), a);
     assertArrayEquals(expected, solve(new Wiener(spec), operator, y, sigma), 2e-3);
+    double[][] gain = Matrices.times(covariance, Matrices.times(at, Matrices.inverse(noisy)));
+    double[][] posterior =
+        Matrices.plus(covariance, -1, Matrices.times(gain, Matrices.times(a, covariance)));
+    assertDrawsFrom(expected, posterior, operator, y, sigma);
+  }
+
+  /** Mean and covariance of many draws, to four Monte-Carlo errors. */
+  private static void assertDrawsFrom(
+      double[] mean, double[][] covariance, DenseOperator operator, double[] y, double sigma) {
+    int n = 3000;
+    Problem problem =
+        new Problem(
+            operator,
+            new HostTensor(new Shape(1, 7), Matrices.floats(y)),
+            new Noise.Gaussian(sigma / 2),
+            0);
+    Wiener draw = new Wiener(new Wiener.Spec(1.5, 0.7, 200, true));
+    double[][] errors = new double[n][mean.length];
+    for (int k = 0; k < n; k++) {
+      try (NDManager manager = NDManager.newBaseManager()) {
+        float[] x = draw.solve(problem, null, SolveContext.of(manager, k)).toFloatArray();
+        for (int i = 0; i < x.length; i++) {
+          errors[k][i] = x[i] - mean[i];
+        }
+      }
+    }
+    for (int i = 0; i < mean.length; i++) {
+      double sum = 0;
+      for (double[] e : errors) {
+        sum += e[i];
+      }
+      assertEquals(0, sum / n, 4 * Math.sqrt(covariance[i][i] / n) + 1e-3);
+      for (int j = 0; j <= i; j++) {
+        double product = 0;
+        for (double[] e : errors) {
+          product += e[i] * e[j];
+        }
+        double scale = Math.sqrt(covariance[i][i] * covariance[j][j]);
+        assertEquals(covariance[i][j], product / n, 4 * scale * Math.sqrt(2.0 / n));
+      }
+    }
   }
 
   private static double cosine(int k, int i, int n) {

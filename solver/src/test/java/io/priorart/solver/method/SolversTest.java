@@ -62,7 +62,7 @@ class SolversTest {
     assertBad("zeta", () -> new Dps(new Dps.Spec(10, Double.NaN)));
     assertBad("rcond", () -> new PseudoInverse(new PseudoInverse.Spec(1)));
     assertBad("strength", () -> new TotalVariation(new TotalVariation.Spec(0, 10)));
-    assertBad("contrast", () -> new Wiener(new Wiener.Spec(2, 0, 10)));
+    assertBad("contrast", () -> new Wiener(new Wiener.Spec(2, 0, 10, false)));
     assertBad(
         "gamma",
         () -> new ReSample(new ReSample.Spec(100, 10, 0, 500, 40, 1e-2, 5e-3, 0, 0.01, true)));
