@@ -26,10 +26,14 @@ import picocli.CommandLine.Option;
     subcommands = {
       TrainCommand.Autoencoder.class,
       TrainCommand.Diffusion.class,
-      TrainCommand.Denoiser.class
+      TrainCommand.Denoiser.class,
+      TrainEmCommand.class
     },
-    synopsisSubcommandLabel = "(autoencoder | diffusion | denoiser)")
+    synopsisSubcommandLabel = "(autoencoder | diffusion | denoiser | em)")
 final class TrainCommand {
+  /** Deviation of pictures in [-1,1]. */
+  static final double SIGMA_DATA = 0.5;
+
   /** What every training takes. */
   static final class Common {
     @Option(
@@ -272,8 +276,6 @@ final class TrainCommand {
           "Trains a denoiser of pictures themselves (DenoisingUNet), a prior without codec or text.",
       mixinStandardHelpOptions = true)
   static final class Denoiser implements Callable<Integer> {
-    private static final double SIGMA_DATA = 0.5;
-
     @Mixin private Common common;
 
     @Option(
@@ -354,7 +356,7 @@ final class TrainCommand {
     }
   }
 
-  private static final class ConsoleListener implements TrainingListener {
+  static final class ConsoleListener implements TrainingListener {
     @Override
     public void progress(long step, double fraction, double loss, double samplesPerSecond) {
       System.err.printf(
