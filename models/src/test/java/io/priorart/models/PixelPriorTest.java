@@ -109,8 +109,11 @@ class PixelPriorTest {
     }
   }
 
-  /** One colour of a picture filled by push-pull, as loops; sides are multiples of four. */
-  private static double[][] filled(double[][] x, double[][] known) {
+  /**
+   * One colour of a picture filled by push-pull, as loops, then the halvings until something is
+   * known; sides are multiples of four.
+   */
+  private static double[][][] filled(double[][] x, double[][] known) {
     double[][][] sums = new double[3][][];
     double[][][] weights = new double[3][][];
     sums[0] = new double[x.length][x[0].length];
@@ -125,18 +128,22 @@ class PixelPriorTest {
       weights[k] = halved(weights[k - 1]);
     }
     double[][] filled = null;
+    double[][] halvings = null;
     for (int k = 2; k >= 0; k--) {
       double[][] finer = new double[sums[k].length][sums[k][0].length];
+      double[][] further = new double[finer.length][finer[0].length];
       for (int r = 0; r < finer.length; r++) {
         for (int c = 0; c < finer[0].length; c++) {
           double own = k == 0 ? x[r][c] : sums[k][r][c] / (weights[k][r][c] + 1e-3);
           double trust = k == 2 ? 1 : Math.min(1, weights[k][r][c] * (1 << 2 * k));
           finer[r][c] = trust * own + (k == 2 ? 0 : (1 - trust) * between(filled, r, c));
+          further[r][c] = k == 2 ? 0 : (1 - trust) * (1 + between(halvings, r, c));
         }
       }
       filled = finer;
+      halvings = further;
     }
-    return filled;
+    return new double[][][] {filled, halvings};
   }
 
   private static double[][] halved(double[][] x) {
@@ -177,6 +184,7 @@ class PixelPriorTest {
       map[i] = (float) (Math.log(told / Math.max(0.01, smallest[i / 96])) / 4);
     }
     double[] filled = new double[x.values().length];
+    double[] halvings = new double[filled.length];
     float[] scaled = new float[filled.length];
     for (int plane = 0; plane < 6; plane++) {
       double least = Math.hypot(0.5, smallest[plane / 3]);
@@ -186,10 +194,11 @@ class PixelPriorTest {
         values[p / 12][p % 12] = x.values()[plane * 96 + p];
         known[p / 12][p % 12] = Math.pow(least / Math.hypot(0.5, sigma[plane / 3 * 96 + p]), 2);
       }
-      double[][] all = filled(values, known);
+      double[][][] all = filled(values, known);
       for (int p = 0; p < 96; p++) {
-        filled[plane * 96 + p] = all[p / 12][p % 12];
-        scaled[plane * 96 + p] = (float) (all[p / 12][p % 12] / least);
+        filled[plane * 96 + p] = all[0][p / 12][p % 12];
+        halvings[plane * 96 + p] = all[1][p / 12][p % 12];
+        scaled[plane * 96 + p] = (float) (all[0][p / 12][p % 12] / least);
       }
     }
     HostTensor levels = new HostTensor(new Shape(2, 1, 8, 12), sigma);
@@ -207,8 +216,11 @@ class PixelPriorTest {
           model.denoise(x.to(manager), levels.to(manager), Conditioning.NONE).toFloatArray();
       for (int i = 0; i < f.length; i++) {
         double s = sigma[i / 288 * 96 + i % 96];
-        double skip = 0.25 / (0.25 + Math.pow(smallest[i / 288], 2));
-        double expected = skip * filled[i] + s * 0.5 / Math.hypot(s, 0.5) * f[i];
+        double first = smallest[i / 288];
+        double skip = 0.25 / (0.25 + first * first);
+        double gap = 0.01 * (Math.pow(2, halvings[i]) - 1);
+        double out = Math.min(0.5 * s / Math.hypot(s, 0.5), Math.sqrt(skip * first * first + gap));
+        double expected = skip * filled[i] + out * f[i];
         assertEquals(expected, found[i], 2e-5 * (1 + Math.abs(expected)), "at " + i);
       }
       assertTrue(model.noiseMap() && prior.traits().noiseMap());

@@ -24,14 +24,21 @@ import java.util.List;
  * a whole picture would change with its size.
  *
  * <p>With {@link Config#noiseMap} each pixel has its own noise level (as in Kim et al., "RAD:
- * Region-Aware Diffusion Models for Image Inpainting", CVPR 2025, arXiv 2412.09191). {@code c_out}
- * is then taken pixel by pixel; the level told, and that of {@code c_in} and {@code c_skip}, is the
- * smallest, {@code sigma_0}; one more input channel tells each pixel's distance from it, {@code (ln
- * sigma - ln sigma_0) / 4}; and {@code x} is filled first: pixels noisier than {@code sigma_0} keep
- * a part {@code (sigma_0^2 + s^2) / (sigma^2 + s^2)} of their own value and take the rest from what
- * is known around them (push-pull over halved pictures: Gortler et al., "The Lumigraph", SIGGRAPH
- * 1996), for convolutions cannot divide by how much they saw. With one level for all pixels,
- * nothing of this changes anything.
+ * Region-Aware Diffusion Models for Image Inpainting", CVPR 2025, arXiv 2412.09191). The level
+ * told, and that of {@code c_in} and {@code c_skip}, is the smallest, {@code sigma_0}; one more
+ * input channel tells each pixel's distance from it, {@code (ln sigma - ln sigma_0) / 4}. {@code x}
+ * is filled first: pixels noisier than {@code sigma_0} keep a part {@code (sigma_0^2 + s^2) /
+ * (sigma^2 + s^2)} of their own value and take the rest from what is known around them (push-pull
+ * over halved pictures: Gortler et al., "The Lumigraph", SIGGRAPH 1996), for convolutions cannot
+ * divide by how much they saw. {@code c_out} is what error that leaves: with {@code e} the number
+ * of halvings until something is known,
+ *
+ * <pre>
+ *   c_out^2 = min( c_out(sigma)^2, c_out(sigma_0)^2 + (0.2 s)^2 (2^e - 1) )
+ * </pre>
+ *
+ * as neighbouring pixels of photographs differ in the mean square by a share that grows with their
+ * distance. With one level for all pixels, nothing of this changes anything.
  *
  * <p>Deviations from DRUNet: the noise level scales each block's features instead of being one more
  * input channel; SiLU for ReLU; biases.
@@ -100,6 +107,9 @@ public final class DenoisingUNet {
   }
 
   private static final int OCTAVES = 8;
+
+  /** Error of taking a pixel for its neighbour, in deviations of pictures. */
+  private static final double NEIGHBOUR_ERROR = 0.2;
 
   /** Draws blocks of which next to nothing is known to 0, the middle of what pictures are. */
   private static final double LEAST_WEIGHT = 1e-3;
@@ -198,7 +208,8 @@ public final class DenoisingUNet {
   }
 
   /**
-   * What surrounds {@code F}: {@code D = base + out F(input, noise, map)}.
+   * What surrounds {@code F}: {@code D = base + out F(input, noise, map)}, {@code out} each
+   * pixel's.
    *
    * @param input {@code c_in} times the filled picture
    * @param base {@code c_skip} times the filled picture
@@ -219,24 +230,35 @@ public final class DenoisingUNet {
   public Preconditioning precondition(Graph g, Value x, Value sigma) {
     double s = config.sigmaData();
     Value total = g.add(g.mul(sigma, sigma), s * s);
-    Value out = g.mul(g.mul(sigma, g.call("torch.rsqrt", total)), s);
+    Value least = smallest(g, total);
+    Value in = g.call("torch.rsqrt", least);
+    Value skip = g.mul(g.mul(in, in), s * s);
+    Value error = error(g, sigma, total);
     Value told = g.clamp(sigma, config.sigmaMin(), config.sigmaMax());
     Value level = g.mul(g.call("torch.log", told), 0.25);
     Value first = smallest(g, level);
     Value n = g.size(x, 0);
     Value noise = g.call("torch.expand", g.reshape(first, -1), Graph.raw("[" + n + "]"));
-    Value least = smallest(g, total);
-    Value filled = x;
-    Value map = null;
-    if (config.noiseMap()) {
-      String each = "[" + n + ", 1, " + g.size(x, 2) + ", " + g.size(x, 3) + "]";
-      map = g.call("torch.expand", g.sub(level, first), Graph.raw(each));
-      Value known = g.call("torch.expand", g.call("torch.div", least, total), Graph.raw(each));
-      filled = filled(g, x, known);
+    if (!config.noiseMap()) {
+      Value out = g.call("torch.sqrt", error);
+      return new Preconditioning(g.mul(x, in), g.mul(x, skip), out, noise, null);
     }
-    Value in = g.call("torch.rsqrt", least);
-    Value skip = g.mul(g.mul(in, in), s * s);
-    return new Preconditioning(g.mul(filled, in), g.mul(filled, skip), out, noise, map);
+    String each = "[" + n + ", 1, " + g.size(x, 2) + ", " + g.size(x, 3) + "]";
+    Value map = g.call("torch.expand", g.sub(level, first), Graph.raw(each));
+    Value known = g.call("torch.expand", g.call("torch.div", least, total), Graph.raw(each));
+    Filled filled = filled(g, x, known);
+    Value gap = g.add(g.call("torch.exp2", filled.halvings()), -1.0);
+    double step = NEIGHBOUR_ERROR * s;
+    Value spread = g.add(g.mul(gap, step * step), smallest(g, error));
+    Value out = g.call("torch.sqrt", g.call("torch.minimum", error, spread));
+    return new Preconditioning(
+        g.mul(filled.picture(), in), g.mul(filled.picture(), skip), out, noise, map);
+  }
+
+  /** {@code c_out^2 = sigma^2 s^2 / (sigma^2 + s^2)}. */
+  private Value error(Graph g, Value sigma, Value total) {
+    double s = config.sigmaData();
+    return g.mul(g.call("torch.div", g.mul(sigma, sigma), total), s * s);
   }
 
   private static Value smallest(Graph g, Value levels) {
@@ -244,9 +266,14 @@ public final class DenoisingUNet {
   }
 
   /**
+   * @param halvings until something is known of a pixel, {@code e}
+   */
+  private record Filled(Value picture, Value halvings) {}
+
+  /**
    * Push-pull: {@code known} of each pixel is its own, the rest comes from the coarser pictures.
    */
-  private Value filled(Graph g, Value x, Value known) {
+  private Filled filled(Graph g, Value x, Value known) {
     List<Value> sums = new ArrayList<>(List.of(g.mul(x, known)));
     List<Value> weights = new ArrayList<>(List.of(known));
     for (int size = 1; size < config.stride(); size *= 2) {
@@ -255,15 +282,21 @@ public final class DenoisingUNet {
     }
     int last = sums.size() - 1;
     Value filled = average(g, sums.get(last), weights.get(last));
+    Value halvings = g.mul(weights.get(last), 0.0);
     for (int k = last - 1; k >= 0; k--) {
       Value own = k == 0 ? x : average(g, sums.get(k), weights.get(k));
       // one known pixel speaks for its whole block
       Value trust = g.clamp(g.mul(weights.get(k), Math.pow(4, k)), 0, 1);
-      Value coarse =
-          g.call("torch.upsample_bilinear2d", filled, null, false, Graph.raw("[2.0, 2.0]"));
+      Value coarse = enlarged(g, filled);
       filled = g.add(coarse, g.mul(trust, g.sub(own, coarse)));
+      Value further = g.add(enlarged(g, halvings), 1.0);
+      halvings = g.sub(further, g.mul(trust, further));
     }
-    return filled;
+    return new Filled(filled, halvings);
+  }
+
+  private static Value enlarged(Graph g, Value x) {
+    return g.call("torch.upsample_bilinear2d", x, null, false, Graph.raw("[2.0, 2.0]"));
   }
 
   private static Value average(Graph g, Value sum, Value weight) {

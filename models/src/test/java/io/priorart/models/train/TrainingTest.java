@@ -48,7 +48,7 @@ class TrainingTest {
     return new AutoencoderTraining.Options(16, 4, 5e-3, 1e-6, 0.5, Duration.ofMinutes(5), 1);
   }
 
-  static List<TrainingPicture> pictures() {
+  private static List<TrainingPicture> pictures() {
     List<TrainingPicture> pictures = new ArrayList<>();
     for (int i = 0; i < 4; i++) {
       byte[] rgb = new byte[3 * 48 * 40];
