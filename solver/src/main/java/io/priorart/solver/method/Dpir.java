@@ -2,10 +2,8 @@ package io.priorart.solver.method;
 
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
-import ai.djl.ndarray.types.Shape;
 import io.priorart.solver.LatentDiffusionModel;
 import io.priorart.solver.LinearOperator;
-import io.priorart.solver.NoiseSource;
 import io.priorart.solver.Parameter;
 import io.priorart.solver.ParameterSchema;
 import io.priorart.solver.PriorArtException;
@@ -17,7 +15,6 @@ import io.priorart.solver.TensorScope;
 import java.util.Arrays;
 import java.util.Map;
 import java.util.Set;
-import java.util.stream.IntStream;
 
 /**
  * DPIR (Zhang et al., TPAMI 2021, arXiv 2008.13751, algorithm 1): plug-and-play half-quadratic
@@ -118,8 +115,7 @@ public final class Dpir extends LatentSolver {
         NoiseLevels.logarithmic(model.schedule(), spec.steps(), spec.startSigma(), spec.endSigma());
     double noise = y.sigma() * y.sigma();
     double[] gamma = new double[chains];
-    Shape shape = model.imageShape();
-    int[] turns = turns(context.noise(), shape.get(1) == shape.get(2));
+    int[] turns = Turns.shuffled(context.noise(), model.imageShape());
     NDArray z = START.estimate(problem, work, chains, context);
     for (int i = 0; i < spec.steps(); i++) {
       try (TensorScope scope = new TensorScope()) {
@@ -128,8 +124,8 @@ public final class Dpir extends LatentSolver {
         NDArray x = y.proximal(operator, z, gamma);
         context.checkpoint();
         int turn = turns[i % turns.length];
-        NDArray z0 = model.denoise(turned(x, turn), sigma[i], context.conditioning());
-        NDArray clean = turnedBack(z0, turn);
+        NDArray z0 = model.denoise(Turns.of(x, turn), sigma[i], context.conditioning());
+        NDArray clean = Turns.back(z0, turn);
         context.step(i + 1, spec.steps(), y.rms(y.residual(clean)));
         preview(context, i + 1, clean);
         z.close();
@@ -137,32 +133,5 @@ public final class Dpir extends LatentSolver {
       }
     }
     return Outcome.finite(z);
-  }
-
-  /**
-   * Numbers of the turns of a solve, in the order in which they are taken, again and again: all
-   * eight of a square, or the four that leave the sides of other pictures where they are.
-   */
-  static int[] turns(NoiseSource random, boolean square) {
-    int[] turns = IntStream.range(0, square ? 8 : 4).toArray();
-    for (int i = turns.length - 1; i > 0; i--) {
-      int j = random.below(i + 1);
-      int t = turns[i];
-      turns[i] = turns[j];
-      turns[j] = t;
-    }
-    return turns;
-  }
-
-  private static NDArray turned(NDArray x, int turn) {
-    NDArray t = (turn & 4) == 0 ? x : x.transpose(0, 1, 3, 2);
-    t = (turn & 1) == 0 ? t : t.flip(3);
-    return (turn & 2) == 0 ? t : t.flip(2);
-  }
-
-  private static NDArray turnedBack(NDArray x, int turn) {
-    NDArray t = (turn & 1) == 0 ? x : x.flip(3);
-    t = (turn & 2) == 0 ? t : t.flip(2);
-    return (turn & 4) == 0 ? t : t.transpose(0, 1, 3, 2);
   }
 }

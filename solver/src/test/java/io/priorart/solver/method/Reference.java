@@ -209,7 +209,7 @@ final class Reference {
   /**
    * DPIR, algorithm 1, from the Wiener estimate in closed form.
    *
-   * @param turns bit 0 exchanges left and right, bit 1 top and bottom, bit 2 first rows and columns
+   * @param turns see {@link #turnedGain}
    */
   double[] dpir(Dpir.Spec spec, int[] turns) {
     double[][] prior = times(oracle.codec, times(oracle.covariance, transpose(oracle.codec)));
@@ -224,23 +224,63 @@ final class Reference {
       double sigma = high * Math.pow(low / high, i / (spec.steps() - 1.0));
       double[] x = proximal(z, sigma * sigma / (spec.lambda() * noise));
       double[][] gain = GaussianLatentModel.gain(prior, sigma);
-      int[] at = new int[16];
-      for (int p = 0; p < 16; p++) {
-        int row = (turns[i % 8] & 2) == 0 ? p / 4 : 3 - p / 4;
-        int column = (turns[i % 8] & 1) == 0 ? p % 4 : 3 - p % 4;
-        at[p] = (turns[i % 8] & 4) == 0 ? 4 * row + column : 4 * column + row;
-      }
-      double[] turned = new double[16];
-      for (int p = 0; p < 16; p++) {
-        turned[p] = x[at[p]];
-      }
-      double[] clean = plus(centre, 1, times(gain, plus(turned, -1, centre)));
-      z = new double[16];
-      for (int p = 0; p < 16; p++) {
-        z[at[p]] = clean[p];
-      }
+      z = turnedGain(gain, x, turns[i % 8]);
     }
     return z;
+  }
+
+  /**
+   * The exact denoiser of a turned picture, turned back.
+   *
+   * @param turn bit 0 exchanges left and right, bit 1 top and bottom, bit 2 first rows and columns
+   */
+  private double[] turnedGain(double[][] gain, double[] x, int turn) {
+    double[] centre = times(oracle.codec, oracle.mean);
+    int[] at = turn(turn);
+    double[] turned = new double[16];
+    for (int p = 0; p < 16; p++) {
+      turned[p] = x[at[p]];
+    }
+    double[] clean = plus(centre, 1, times(gain, plus(turned, -1, centre)));
+    double[] back = new double[16];
+    for (int p = 0; p < 16; p++) {
+      back[at[p]] = clean[p];
+    }
+    return back;
+  }
+
+  private static int[] turn(int turn) {
+    int[] at = new int[16];
+    for (int p = 0; p < 16; p++) {
+      int row = (turn & 2) == 0 ? p / 4 : 3 - p / 4;
+      int column = (turn & 1) == 0 ? p % 4 : 3 - p % 4;
+      at[p] = (turn & 4) == 0 ? 4 * row + column : 4 * column + row;
+    }
+    return at;
+  }
+
+  /**
+   * RAD's single step averaged over all turns, of a picture whose missing pixels hold {@code z}.
+   */
+  double[] radMean(double[] z, double high) {
+    double[][] prior = times(oracle.codec, times(oracle.covariance, transpose(oracle.codec)));
+    double[] sum = new double[16];
+    for (int turn = 0; turn < 8; turn++) {
+      int[] at = turn(turn);
+      double[][] noise = diagonal(16, p -> Math.pow(known(at[p]) ? GaussianOracle.SIGMA : high, 2));
+      double[][] gain = times(prior, inverse(plus(prior, 1, noise)));
+      sum = plus(sum, 0.125, turnedGain(gain, z, turn));
+    }
+    return sum;
+  }
+
+  private boolean known(int pixel) {
+    for (double[] row : oracle.a) {
+      if (row[pixel] == 1) {
+        return true;
+      }
+    }
+    return false;
   }
 
   /** Covariance of 4x4 pictures of contrast 1 whose cosine spectrum falls by the power 2.5. */
