@@ -1,18 +1,10 @@
 package io.priorart.cli;
 
-import io.priorart.models.engine.GracefulExit;
 import io.priorart.models.network.AutoencoderKL;
 import io.priorart.models.network.DenoisingUNet;
 import io.priorart.models.train.AutoencoderTraining;
 import io.priorart.models.train.DenoiserTraining;
 import io.priorart.models.train.DiffusionTraining;
-import io.priorart.models.train.PictureFolder;
-import io.priorart.models.train.TrainingListener;
-import io.priorart.models.train.TrainingPicture;
-import java.nio.file.Files;
-import java.nio.file.Path;
-import java.time.Duration;
-import java.util.List;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -27,79 +19,20 @@ import picocli.CommandLine.Option;
       TrainCommand.Autoencoder.class,
       TrainCommand.Diffusion.class,
       TrainCommand.Denoiser.class,
-      TrainEmCommand.class
+      TrainEmCommand.class,
+      TrainResumeCommand.class
     },
-    synopsisSubcommandLabel = "(autoencoder | diffusion | denoiser | em)")
+    synopsisSubcommandLabel = "(autoencoder | diffusion | denoiser | em | resume)")
 final class TrainCommand {
   /** Deviation of pictures in [-1,1]. */
   static final double SIGMA_DATA = 0.5;
-
-  /** What every training takes. */
-  static final class Common {
-    @Option(
-        names = "--data",
-        required = true,
-        paramLabel = "DIR",
-        description =
-            "Folder of PNG and JPEG pictures, captions in .txt files beside them; may be repeated.")
-    private List<Path> data;
-
-    @Option(
-        names = {"-o", "--out"},
-        required = true,
-        paramLabel = "DIR",
-        description = "Checkpoint folder to write, in the diffusers layout.")
-    private Path out;
-
-    @Option(
-        names = "--state",
-        paramLabel = "DIR",
-        description =
-            "Where the optimiser's state is kept; an existing one is resumed. Default: OUT.state")
-    private Path state;
-
-    @Option(
-        names = "--minutes",
-        defaultValue = "60",
-        description =
-            "Length of this lap; the learning rate falls to zero at its end. Default: ${DEFAULT-VALUE}")
-    private double minutes;
-
-    @Option(
-        names = "--seed",
-        defaultValue = "0",
-        description = "Of weights, crops and noise. Default: ${DEFAULT-VALUE}")
-    private long seed;
-
-    Path out() {
-      return out;
-    }
-
-    long seed() {
-      return seed;
-    }
-
-    Duration duration() {
-      return Duration.ofMillis(Math.round(minutes * 60_000));
-    }
-
-    Path state(String part) throws java.io.IOException {
-      Path folder = state != null ? state : out.resolveSibling(out.getFileName() + ".state");
-      Files.createDirectories(folder);
-      return folder.resolve(part + ".safetensors");
-    }
-
-    List<TrainingPicture> pictures() {
-      return PictureFolder.read(data);
-    }
-  }
 
   @Command(
       name = "autoencoder",
       description = "Trains the auto-encoder (AutoencoderKL) and writes OUT/vae.",
       mixinStandardHelpOptions = true)
   static final class Autoencoder implements Callable<Integer> {
-    @Mixin private Common common;
+    @Mixin private LapOptions common;
 
     @Option(
         names = "--channels",
@@ -150,25 +83,17 @@ final class TrainCommand {
     public Integer call() throws Exception {
       AutoencoderKL.Config config =
           new AutoencoderKL.Config(3, 3, channels, 1, latentChannels, 8, false, true, true, 1, 0);
-      Path vae = Files.createDirectories(common.out().resolve("vae"));
-      try (GracefulExit.Task stop = GracefulExit.begin()) {
-        AutoencoderTraining.run(
-            config,
-            new AutoencoderTraining.Options(
-                patch,
-                batch,
-                learningRate,
-                klWeight,
-                gradientWeight,
-                common.duration(),
-                common.seed()),
-            common.pictures(),
-            common.state("vae"),
-            vae,
-            stop,
-            new ConsoleListener());
-      }
-      return 0;
+      AutoencoderTraining.Options options =
+          new AutoencoderTraining.Options(
+              patch,
+              batch,
+              learningRate,
+              klWeight,
+              gradientWeight,
+              common.duration(),
+              common.seed());
+      return common.run(
+          "vae", false, (pictures, lap) -> AutoencoderTraining.run(config, options, pictures, lap));
     }
   }
 
@@ -180,7 +105,7 @@ final class TrainCommand {
       },
       mixinStandardHelpOptions = true)
   static final class Diffusion implements Callable<Integer> {
-    @Mixin private Common common;
+    @Mixin private LapOptions common;
 
     @Option(
         names = "--channels",
@@ -245,28 +170,22 @@ final class TrainCommand {
 
     @Override
     public Integer call() throws Exception {
-      try (GracefulExit.Task stop = GracefulExit.begin()) {
-        DiffusionTraining.run(
-            new DiffusionTraining.Options(
-                channels,
-                layersPerBlock,
-                heads,
-                textWidth,
-                textLayers,
-                vocabulary,
-                latentPatch,
-                batch,
-                learningRate,
-                captionDropout,
-                common.duration(),
-                common.seed()),
-            common.pictures(),
-            common.state("diffusion"),
-            common.out(),
-            stop,
-            new ConsoleListener());
-      }
-      return 0;
+      DiffusionTraining.Options options =
+          new DiffusionTraining.Options(
+              channels,
+              layersPerBlock,
+              heads,
+              textWidth,
+              textLayers,
+              vocabulary,
+              latentPatch,
+              batch,
+              learningRate,
+              captionDropout,
+              common.duration(),
+              common.seed());
+      return common.run(
+          "diffusion", true, (pictures, lap) -> DiffusionTraining.run(options, pictures, lap));
     }
   }
 
@@ -276,7 +195,7 @@ final class TrainCommand {
           "Trains a denoiser of pictures themselves (DenoisingUNet), a prior without codec or text.",
       mixinStandardHelpOptions = true)
   static final class Denoiser implements Callable<Integer> {
-    @Mixin private Common common;
+    @Mixin private LapOptions common;
 
     @Option(
         names = "--channels",
@@ -332,41 +251,18 @@ final class TrainCommand {
                 + " directly. Default: ${DEFAULT-VALUE}")
     private boolean noiseMap;
 
-    @Option(
-        names = "--from",
-        paramLabel = "DIR",
-        description = "Checkpoint of the same configuration whose weights to begin with.")
-    private Path from;
-
     @Override
     public Integer call() throws Exception {
-      try (GracefulExit.Task stop = GracefulExit.begin()) {
-        DenoiserTraining.run(
-            new DenoisingUNet.Config(
-                3, 2, channels, layersPerBlock, 128, SIGMA_DATA, sigmaMin, sigmaMax, noiseMap),
-            new DenoiserTraining.Options(
-                patch, batch, learningRate, common.duration(), common.seed(), from),
-            common.pictures(),
-            common.state("denoiser"),
-            common.out(),
-            stop,
-            new ConsoleListener());
-      }
-      return 0;
-    }
-  }
-
-  static final class ConsoleListener implements TrainingListener {
-    @Override
-    public void progress(long step, double fraction, double loss, double samplesPerSecond) {
-      System.err.printf(
-          "step %d  %.0f %%  loss %.5f  %.1f pictures/s%n",
-          step, 100 * fraction, loss, samplesPerSecond);
-    }
-
-    @Override
-    public void note(String text) {
-      System.err.println(text);
+      DenoisingUNet.Config config =
+          new DenoisingUNet.Config(
+              3, 2, channels, layersPerBlock, 128, SIGMA_DATA, sigmaMin, sigmaMax, noiseMap);
+      DenoiserTraining.Options options =
+          new DenoiserTraining.Options(
+              patch, batch, learningRate, common.duration(), common.seed());
+      return common.run(
+          "denoiser",
+          false,
+          (pictures, lap) -> DenoiserTraining.run(config, options, pictures, lap));
     }
   }
 }

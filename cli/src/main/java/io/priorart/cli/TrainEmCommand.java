@@ -124,12 +124,12 @@ final class TrainEmCommand implements Callable<Integer> {
             iterations,
             new DenoisingUNet.Config(
                 3, 2, channels, layersPerBlock, 128, TrainCommand.SIGMA_DATA, 0.01, 8, true),
-            new DenoiserTraining.Options(patch, batch, learningRate, lap, seed, null),
+            new DenoiserTraining.Options(patch, batch, learningRate, lap, seed),
             out,
             state != null ? state : out.resolveSibling(out.getFileName() + ".state"));
-    try (GracefulExit.Task stop = GracefulExit.begin()) {
-      boolean done =
-          new ExpectationMaximization(plan, stop, new TrainCommand.ConsoleListener()).run();
+    try (GracefulExit.Task stop = GracefulExit.begin();
+        TrainingConsole console = new TrainingConsole()) {
+      boolean done = new ExpectationMaximization(plan, stop, console).run();
       return done ? 0 : 1;
     }
   }

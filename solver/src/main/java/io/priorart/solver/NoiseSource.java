@@ -10,10 +10,20 @@ import java.util.SplittableRandom;
  * whatever else the process does. The engine's own generator is global and never used. One thread.
  */
 public final class NoiseSource {
-  private final SplittableRandom random;
+  private SplittableRandom random;
 
   public NoiseSource(long seed) {
     random = new SplittableRandom(seed);
+  }
+
+  /**
+   * Goes on with stream {@code index} of {@code seed}, so that step {@code index} of a long work
+   * draws the same whether or not it was interrupted before.
+   */
+  public void restart(long seed, long index) {
+    random =
+        new SplittableRandom(
+            new SplittableRandom(seed).nextLong() ^ new SplittableRandom(~index).nextLong());
   }
 
   /** Independent standard normal values, float32. */

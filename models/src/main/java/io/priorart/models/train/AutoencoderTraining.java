@@ -9,7 +9,10 @@ import io.priorart.models.engine.Script;
 import io.priorart.models.engine.ScriptBuilder;
 import io.priorart.models.engine.Value;
 import io.priorart.models.network.AutoencoderKL;
+import io.priorart.solver.HostTensor;
 import io.priorart.solver.NoiseSource;
+import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.Arrays;
@@ -17,7 +20,7 @@ import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.function.BooleanSupplier;
+import java.util.function.Function;
 
 /**
  * Trains an {@link AutoencoderKL}: {@code |x - D(z)| + gradientWeight |grad (x - D(z))| + klWeight
@@ -79,42 +82,49 @@ public final class AutoencoderTraining {
 
   /**
    * Trains until {@code options.duration()} is over or a stop is asked for, then writes the
-   * averaged weights (float16) and their configuration to the folder {@code vae}, and the state to
-   * {@code state}. The latents are normalised ({@link LatentNormalization}), so the scaling factor
-   * is 1.
+   * averaged weights (float16) and their configuration to the checkpoint's folder {@code vae}. The
+   * latents are normalised ({@link LatentNormalization}), so the scaling factor is 1.
    */
   public static void run(
-      AutoencoderKL.Config config,
-      Options options,
-      List<TrainingPicture> pictures,
-      Path state,
-      Path vae,
-      BooleanSupplier stop,
-      TrainingListener listener) {
+      AutoencoderKL.Config config, Options options, List<TrainingPicture> pictures, Lap lap)
+      throws IOException {
     NoiseSource random = new NoiseSource(options.seed());
     PatchSampler sampler = new PatchSampler(pictures, options.patch(), random);
-    try (Trainer trainer =
-        new Trainer(script(config, options, CompileOptions.AUTO), state, random)) {
+    Script script = script(config, options, CompileOptions.AUTO);
+    String file = "vae/diffusion_pytorch_model.safetensors";
+    Function<String, HostTensor> start =
+        lap.from() == null
+            ? null
+            : StartingWeights.open(script, Map.of("", lap.from().resolve(file)));
+    try (Trainer trainer = new Trainer(script, lap.state(), random, start)) {
       NDManager manager = trainer.manager();
       int latent = options.patch() / config.stride();
       Shape noiseShape = new Shape(options.batch(), config.latentChannels(), latent, latent);
       new TrainingRun(
-              state, options.duration(), options.learningRate(), options.batch(), stop, listener)
+              lap,
+              options.duration(),
+              options.learningRate(),
+              options.batch(),
+              options.seed(),
+              random,
+              List.of("absolute", "kl"))
           .run(
               trainer,
               () ->
                   new NDArray[] {
                     sampler.batch(options.batch()).to(manager), random.normal(manager, noiseShape)
                   });
-      Path weights = vae.resolve("diffusion_pytorch_model.safetensors");
+      Path weights = lap.checkpoint().resolve(file);
+      Path vae = Files.createDirectories(weights.getParent());
       trainer.export(weights, "", name -> true);
       LatentNormalization normalization =
           LatentNormalization.measure(
               config, weights, () -> sampler.batch(options.batch()), manager);
       normalization.fold(weights);
-      listener.note(
-          "latent channels normalised, deviations were "
-              + Arrays.toString(normalization.deviation()));
+      lap.listener()
+          .note(
+              "latent channels normalised, deviations were "
+                  + Arrays.toString(normalization.deviation()));
       CheckpointWriter.writeJson(vae.resolve("config.json"), configJson(config));
     }
   }

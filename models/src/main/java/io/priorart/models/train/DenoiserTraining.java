@@ -9,7 +9,6 @@ import io.priorart.models.engine.Script;
 import io.priorart.models.engine.ScriptBuilder;
 import io.priorart.models.engine.Value;
 import io.priorart.models.network.DenoisingUNet;
-import io.priorart.models.weights.SafetensorsFile;
 import io.priorart.solver.HostTensor;
 import io.priorart.solver.NoiseSource;
 import io.priorart.solver.PriorArtException;
@@ -20,7 +19,6 @@ import java.time.Duration;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.function.BooleanSupplier;
 import java.util.function.Function;
 
 /**
@@ -33,10 +31,8 @@ public final class DenoiserTraining {
   /**
    * @param patch side of the training crops in pixels, a multiple of the network's stride
    * @param batch crops a step
-   * @param from checkpoint whose weights begin a new training; null for fresh ones
    */
-  public record Options(
-      int patch, int batch, double learningRate, Duration duration, long seed, Path from) {}
+  public record Options(int patch, int batch, double learningRate, Duration duration, long seed) {}
 
   private DenoiserTraining() {}
 
@@ -64,13 +60,7 @@ public final class DenoiserTraining {
    * averaged weights (float16) with their configuration as a checkpoint folder.
    */
   public static void run(
-      DenoisingUNet.Config config,
-      Options options,
-      List<TrainingPicture> pictures,
-      Path state,
-      Path checkpoint,
-      BooleanSupplier stop,
-      TrainingListener listener)
+      DenoisingUNet.Config config, Options options, List<TrainingPicture> pictures, Lap lap)
       throws IOException {
     if (options.patch() < 1 || options.patch() % config.stride() != 0) {
       throw PriorArtException.badField(
@@ -79,28 +69,31 @@ public final class DenoiserTraining {
     NoiseSource random = new NoiseSource(options.seed());
     PatchSampler sampler = new PatchSampler(pictures, options.patch(), random);
     Script script = script(config, CompileOptions.AUTO);
-    try (Trainer trainer = new Trainer(script, state, random, start(options.from(), script))) {
+    try (Trainer trainer = new Trainer(script, lap.state(), random, start(lap.from(), script))) {
       new TrainingRun(
-              state, options.duration(), options.learningRate(), options.batch(), stop, listener)
+              lap,
+              options.duration(),
+              options.learningRate(),
+              options.batch(),
+              options.seed(),
+              random,
+              List.of())
           .run(trainer, () -> batch(config, sampler, options.batch(), random, trainer.manager()));
-      Path part = Files.createDirectories(checkpoint.resolve("denoiser"));
+      Path part = Files.createDirectories(lap.checkpoint().resolve("denoiser"));
       trainer.export(part.resolve("diffusion_pytorch_model.safetensors"), "", name -> true);
       CheckpointWriter.writeJson(part.resolve("config.json"), json(config));
       Map<String, Object> index = new LinkedHashMap<>();
       index.put("_class_name", "PixelDenoiserPipeline");
       index.put("denoiser", new String[] {"priorart", "DenoisingUNet"});
-      CheckpointWriter.writeJson(checkpoint.resolve("model_index.json"), index);
+      CheckpointWriter.writeJson(lap.checkpoint().resolve("model_index.json"), index);
     }
   }
 
   private static Function<String, HostTensor> start(Path from, Script script) {
-    if (from == null) {
-      return null;
-    }
-    SafetensorsFile weights =
-        SafetensorsFile.open(from.resolve("denoiser/diffusion_pytorch_model.safetensors"));
-    weights.requireExactly(script.weights());
-    return weights::read;
+    return from == null
+        ? null
+        : StartingWeights.open(
+            script, Map.of("", from.resolve("denoiser/diffusion_pytorch_model.safetensors")));
   }
 
   /** What a step takes after its rates: x, noise, sigma. */

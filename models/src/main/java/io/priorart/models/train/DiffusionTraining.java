@@ -3,6 +3,7 @@ package io.priorart.models.train;
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.Shape;
+import com.fasterxml.jackson.databind.ObjectMapper;
 import io.priorart.models.engine.CompileOptions;
 import io.priorart.models.engine.Graph;
 import io.priorart.models.engine.Script;
@@ -33,7 +34,7 @@ import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.function.BooleanSupplier;
+import java.util.function.Function;
 
 /**
  * Trains a text-conditioned {@link UNet2DConditionModel} together with its text encoder on the
@@ -71,17 +72,13 @@ public final class DiffusionTraining {
   private DiffusionTraining() {}
 
   /**
-   * Trains on the auto-encoder in {@code checkpoint/vae} and completes the folder: {@code unet},
-   * {@code text_encoder}, {@code tokenizer}, {@code scheduler}, {@code model_index.json}.
+   * Trains on the auto-encoder in the checkpoint's {@code vae} and completes the folder: {@code
+   * unet}, {@code text_encoder}, {@code tokenizer}, {@code scheduler}, {@code model_index.json}. A
+   * tokenizer that is there is kept, since trained weights know its words.
    */
-  public static void run(
-      Options options,
-      List<TrainingPicture> pictures,
-      Path state,
-      Path checkpoint,
-      BooleanSupplier stop,
-      TrainingListener listener)
+  public static void run(Options options, List<TrainingPicture> pictures, Lap lap)
       throws IOException {
+    Path checkpoint = lap.checkpoint();
     AutoencoderKL.Config vae =
         AutoencoderKL.Config.of(ConfigNode.read(checkpoint.resolve("vae/config.json")));
     int vocabularySize = writeTokenizer(checkpoint, pictures, options.vocabulary());
@@ -91,17 +88,32 @@ public final class DiffusionTraining {
     ClipTextModel.Config text =
         ClipTextModel.Config.of(ConfigNode.read(checkpoint.resolve("text_encoder/config.json")));
     NoiseSource random = new NoiseSource(options.seed());
+    Script script = script(unet, text);
+    Function<String, HostTensor> start =
+        lap.from() == null
+            ? null
+            : StartingWeights.open(
+                script,
+                Map.of(
+                    "unet.", lap.from().resolve("unet/diffusion_pytorch_model.safetensors"),
+                    "text.", lap.from().resolve("text_encoder/model.safetensors")));
     NoiseSchedule schedule =
         new VariancePreservingSchedule(
             BetaSchedule.SCALED_LINEAR, TRAIN_TIMESTEPS, BETA_START, BETA_END, false, 0);
     try (ClipTokenizer tokenizer = ClipTokenizer.open(checkpoint.resolve("tokenizer"), MAX_TOKENS);
-        Trainer trainer = new Trainer(script(unet, text), state, random)) {
+        Trainer trainer = new Trainer(script, lap.state(), random, start)) {
       List<Latent> latents =
           encode(checkpoint, vae, pictures, tokenizer, options.latentPatch(), trainer.manager());
-      listener.note(latents.size() + " pictures encoded");
+      lap.listener().note(latents.size() + " pictures encoded");
       long[] empty = tokenizer.encode("").ids();
       new TrainingRun(
-              state, options.duration(), options.learningRate(), options.batch(), stop, listener)
+              lap,
+              options.duration(),
+              options.learningRate(),
+              options.batch(),
+              options.seed(),
+              random,
+              List.of())
           .run(trainer, () -> batch(options, latents, empty, schedule, random, trainer.manager()));
       trainer.export(
           folder(checkpoint, "unet").resolve("diffusion_pytorch_model.safetensors"),
@@ -229,6 +241,10 @@ public final class DiffusionTraining {
   private static int writeTokenizer(Path checkpoint, List<TrainingPicture> pictures, int size)
       throws IOException {
     Path tokenizer = folder(checkpoint, "tokenizer");
+    Path known = tokenizer.resolve("vocab.json");
+    if (Files.exists(known)) {
+      return new ObjectMapper().readTree(known.toFile()).size();
+    }
     BpeTrainer.Vocabulary v =
         BpeTrainer.train(pictures.stream().map(TrainingPicture::caption).distinct().toList(), size);
     CheckpointWriter.writeJson(tokenizer.resolve("vocab.json"), v.vocabulary());

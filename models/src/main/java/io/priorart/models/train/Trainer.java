@@ -30,6 +30,7 @@ final class Trainer implements AutoCloseable {
   private final List<TensorSpec> specs;
   private final ScriptModule module;
   private long step;
+  private double seconds;
 
   /** Fresh weights, or those of {@code state} if it exists. */
   Trainer(Script script, Path state, NoiseSource random) {
@@ -62,6 +63,15 @@ final class Trainer implements AutoCloseable {
 
   long step() {
     return step;
+  }
+
+  /** Training time of all laps. */
+  double seconds() {
+    return seconds;
+  }
+
+  void setSeconds(double all) {
+    seconds = all;
   }
 
   /**
@@ -134,29 +144,37 @@ final class Trainer implements AutoCloseable {
   }
 
   private void load(SafetensorsFile state) {
+    for (TensorSpec spec : specs) {
+      for (String list : LISTS) {
+        requireFits(state, list + "/" + spec.name(), spec.shape());
+      }
+    }
     for (String list : LISTS) {
       attach(list, name -> state.read(list + "/" + name));
     }
+    seconds = Double.parseDouble(state.metadata().getOrDefault("seconds", "0"));
     step = Long.parseLong(state.metadata().getOrDefault("step", "0"));
     attachSteps(step);
+  }
+
+  private static void requireFits(SafetensorsFile state, String name, Shape shape) {
+    Shape found = state.shapes().get(name);
+    if (!shape.equals(found)) {
+      throw new PriorArtException(
+          ErrorKind.FAILED_PRECONDITION,
+          state.name()
+              + ": "
+              + name
+              + (found == null ? " is missing" : " is " + found + ", not " + shape)
+              + "; it belongs to another configuration");
+    }
   }
 
   private void attach(String list, Function<String, HostTensor> source) {
     try (NDManager scratch = manager.newSubManager()) {
       NDList tensors = new NDList();
       for (TensorSpec spec : specs) {
-        HostTensor tensor = source.apply(spec.name());
-        if (!tensor.shape().equals(spec.shape())) {
-          throw new PriorArtException(
-              ErrorKind.FAILED_PRECONDITION,
-              "the training state's "
-                  + spec.name()
-                  + " is "
-                  + tensor.shape()
-                  + ", not "
-                  + spec.shape());
-        }
-        tensors.add(tensor.to(scratch));
+        tensors.add(source.apply(spec.name()).to(scratch));
       }
       module.attach(list, tensors);
     }
@@ -178,7 +196,11 @@ final class Trainer implements AutoCloseable {
     for (String list : LISTS) {
       read(list).forEach((name, tensor) -> all.put(list + "/" + name, tensor));
     }
-    SafetensorsWriter.write(state, all, Map.of("step", Long.toString(step)), false);
+    SafetensorsWriter.write(
+        state,
+        all,
+        Map.of("step", Long.toString(step), "seconds", Double.toString(seconds)),
+        false);
   }
 
   /** Writes the averaged weights whose name passes, with {@code prefix} cut off, as float16. */

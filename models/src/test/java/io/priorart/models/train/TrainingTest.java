@@ -36,7 +36,7 @@ class TrainingTest {
   private static final TrainingListener SILENT =
       new TrainingListener() {
         @Override
-        public void progress(long step, double fraction, double loss, double rate) {}
+        public void report(Progress progress) {}
 
         @Override
         public void note(String text) {}
@@ -142,17 +142,12 @@ class TrainingTest {
   @Test
   void twoTrainingsMakeACheckpointThatOpens() throws Exception {
     Path checkpoint = dir.resolve("checkpoint");
-    Path vae = Files.createDirectories(checkpoint.resolve("vae"));
-    AutoencoderTraining.run(
-        TINY, options(), pictures(), dir.resolve("vae.state"), vae, after(3), SILENT);
+    AutoencoderTraining.run(TINY, options(), pictures(), lap("vae.state", checkpoint, null));
     DiffusionTraining.run(
         new DiffusionTraining.Options(
             new int[] {16, 32}, 1, 4, 16, 1, 600, 8, 2, 1e-3, 0.1, Duration.ofMinutes(5), 1),
         pictures(),
-        dir.resolve("diffusion.state"),
-        checkpoint,
-        after(3),
-        SILENT);
+        lap("diffusion.state", checkpoint, null));
     try (Prior pipeline = ModelFamilies.load(checkpoint, CompileOptions.REFERENCE)) {
       assertTrue(pipeline.parameters() > 10_000);
       assertEquals(64, pipeline.hash().length());
@@ -163,7 +158,7 @@ class TrainingTest {
       new DenoisingUNet.Config(3, 2, new int[] {8, 12}, 1, 8, 0.5, 0.01, 8, false);
 
   private static DenoiserTraining.Options denoiserOptions(int patch) {
-    return new DenoiserTraining.Options(patch, 4, 5e-3, Duration.ofMinutes(5), 1, null);
+    return new DenoiserTraining.Options(patch, 4, 5e-3, Duration.ofMinutes(5), 1);
   }
 
   @Test
@@ -203,13 +198,7 @@ class TrainingTest {
   void aDenoiserTrainingMakesACheckpointThatOpens() throws Exception {
     Path checkpoint = dir.resolve("pixel");
     DenoiserTraining.run(
-        TINY_DENOISER,
-        denoiserOptions(16),
-        pictures(),
-        dir.resolve("denoiser.state"),
-        checkpoint,
-        after(3),
-        SILENT);
+        TINY_DENOISER, denoiserOptions(16), pictures(), lap("denoiser.state", checkpoint, null));
     try (Prior prior = ModelFamilies.load(checkpoint, CompileOptions.REFERENCE)) {
       assertEquals("pixel", prior.name());
       assertTrue(prior.bind(5, 7).pixelSpace());
@@ -224,11 +213,106 @@ class TrainingTest {
                     TINY_DENOISER,
                     denoiserOptions(18),
                     pictures(),
-                    dir.resolve("none"),
-                    dir.resolve("none"),
-                    after(3),
-                    SILENT));
+                    lap("none", dir.resolve("none"), null)));
     assertTrue(e.getMessage().contains("patch: must be a multiple of 4"), e.getMessage());
+  }
+
+  private Lap lap(String state, Path checkpoint, Path from) {
+    return new Lap(dir.resolve(state), checkpoint, from, Duration.ofMinutes(5), after(3), SILENT);
+  }
+
+  @Test
+  void resumingGoesOnBitForBit() throws Exception {
+    Script script = DenoiserTraining.script(TINY_DENOISER, CompileOptions.REFERENCE);
+    Path whole = steps(script, "whole", 6);
+    steps(script, "halves", 3);
+    Path halves = steps(script, "halves", 3);
+    SafetensorsFile expected = SafetensorsFile.open(whole);
+    SafetensorsFile found = SafetensorsFile.open(halves);
+    assertEquals("6", found.metadata().get("step"));
+    assertEquals(expected.shapes(), found.shapes());
+    for (String name : expected.shapes().keySet()) {
+      assertEquals(expected.read(name), found.read(name), name);
+    }
+  }
+
+  private Path steps(Script script, String name, int count) {
+    NoiseSource random = new NoiseSource(7);
+    Path state = dir.resolve(name);
+    PatchSampler sampler = new PatchSampler(pictures(), 16, random);
+    TrainingRun run =
+        new TrainingRun(lap(name, dir, null), Duration.ofMinutes(5), 1e-3, 4, 7, random, List.of());
+    try (Trainer trainer = new Trainer(script, state, random)) {
+      for (int i = 0; i < count; i++) {
+        run.step(
+            trainer,
+            5e-3,
+            () -> DenoiserTraining.batch(TINY_DENOISER, sampler, 4, random, trainer.manager()));
+      }
+      trainer.save(state);
+    }
+    return state;
+  }
+
+  @Test
+  void aCheckpointsWeightsBeginWithZeroMoments() throws Exception {
+    Path checkpoint = dir.resolve("first");
+    DenoiserTraining.run(
+        TINY_DENOISER, denoiserOptions(16), pictures(), lap("first.state", checkpoint, null));
+    Lap next =
+        new Lap(
+            dir.resolve("second.state"),
+            dir.resolve("second"),
+            checkpoint,
+            Duration.ofMinutes(5),
+            () -> true,
+            SILENT);
+    DenoiserTraining.run(TINY_DENOISER, denoiserOptions(16), pictures(), next);
+    SafetensorsFile weights =
+        SafetensorsFile.open(checkpoint.resolve("denoiser/diffusion_pytorch_model.safetensors"));
+    SafetensorsFile state = SafetensorsFile.open(next.state());
+    assertEquals("0", state.metadata().get("step"));
+    for (String name : weights.shapes().keySet()) {
+      assertEquals(weights.read(name), state.read("ws/" + name), name);
+      for (float moment : state.read("m/" + name).values()) {
+        assertEquals(0, moment, name);
+      }
+    }
+    DenoisingUNet.Config wider =
+        new DenoisingUNet.Config(3, 2, new int[] {8, 16}, 1, 8, 0.5, 0.01, 8, false);
+    Lap misfit = lap("third.state", dir.resolve("third"), checkpoint);
+    PriorArtException e =
+        assertThrows(
+            PriorArtException.class,
+            () -> DenoiserTraining.run(wider, denoiserOptions(16), pictures(), misfit));
+    assertTrue(e.getMessage().contains("checkpoint of the same configuration"), e.getMessage());
+    Lap otherState = lap("second.state", dir.resolve("third"), null);
+    e =
+        assertThrows(
+            PriorArtException.class,
+            () -> DenoiserTraining.run(wider, denoiserOptions(16), pictures(), otherState));
+    assertTrue(e.getMessage().contains("belongs to another configuration"), e.getMessage());
+  }
+
+  @Test
+  void lossesAreWrittenWithTheirTermsAndKeptWhenColumnsChange() throws Exception {
+    Path csv = Files.writeString(dir.resolve("vae.state.csv"), "step,loss,learning_rate\n");
+    AutoencoderTraining.run(TINY, options(), pictures(), lap("vae.state", dir.resolve("a"), null));
+    AutoencoderTraining.run(TINY, options(), pictures(), lap("vae.state", dir.resolve("b"), null));
+    List<String> lines = Files.readAllLines(csv);
+    assertEquals("step,loss,learning_rate,absolute,kl,samples_per_second,seconds", lines.get(0));
+    assertEquals(3, lines.size());
+    double seconds = 0;
+    for (int lap = 1; lap <= 2; lap++) {
+      String[] row = lines.get(lap).split(",");
+      assertEquals(3L * lap, Long.parseLong(row[0]));
+      assertTrue(Double.parseDouble(row[1]) > Double.parseDouble(row[3]), "loss holds its term");
+      assertTrue(Double.parseDouble(row[6]) >= seconds, "seconds are those of all laps");
+      seconds = Double.parseDouble(row[6]);
+    }
+    try (var files = Files.list(dir)) {
+      assertEquals(1, files.filter(f -> f.toString().contains("vae.state.csv.")).count());
+    }
   }
 
   private static java.util.function.BooleanSupplier after(int steps) {

@@ -7,6 +7,7 @@ import io.priorart.models.Prior;
 import io.priorart.models.engine.CompileOptions;
 import io.priorart.models.network.DenoisingUNet;
 import io.priorart.models.train.DenoiserTraining;
+import io.priorart.models.train.Lap;
 import io.priorart.models.train.TrainingListener;
 import io.priorart.models.train.TrainingPicture;
 import io.priorart.runtime.Limits;
@@ -51,6 +52,7 @@ import java.util.stream.Stream;
 public final class ExpectationMaximization {
   private static final String FIRST = "wiener";
   private static final String THEN = "mmps";
+  private static final Duration SAVE_EVERY = Duration.ofMinutes(5);
   private static final double HELD_OUT_SIGMA = 0.1;
   private static final int HELD_OUT_SIDE = 256;
 
@@ -190,12 +192,9 @@ public final class ExpectationMaximization {
     DenoiserTraining.run(
         plan.network(),
         new DenoiserTraining.Options(
-            t.patch(), t.batch(), t.learningRate(), plan.lap(), t.seed() + lap, last),
+            t.patch(), t.batch(), t.learningRate(), plan.lap(), t.seed() + lap),
         pictures,
-        state,
-        checkpoint,
-        stop,
-        listener);
+        new Lap(state, checkpoint, last, SAVE_EVERY, stop, listener));
     Files.deleteIfExists(state);
     boolean stopped = stop.getAsBoolean();
     if (stopped) {
