@@ -66,7 +66,7 @@ class ExpectationMaximizationTest {
     TrainingListener listener =
         new TrainingListener() {
           @Override
-          public void progress(long step, double fraction, double loss, double rate) {}
+          public void report(Progress progress) {}
 
           @Override
           public void note(String text) {
@@ -83,7 +83,7 @@ class ExpectationMaximizationTest {
             3,
             1,
             new DenoisingUNet.Config(3, 2, new int[] {8, 12}, 1, 8, 0.5, 0.01, 8, true),
-            new DenoiserTraining.Options(16, 4, 5e-3, lap, 1, null),
+            new DenoiserTraining.Options(16, 4, 5e-3, lap, 1),
             dir.resolve("out"),
             dir.resolve("state")),
         stop,
