@@ -125,7 +125,8 @@ final class LapOptions {
     }
     boolean own = resume && TrainingFile.path(out).equals(recorded.path("out").asText());
     Path base = from != null ? from : resume ? Path.of(recorded.path("out").asText()) : out;
-    StagedFolder.requireWritable(out, own, completes);
+    boolean adds = completes && TrainingFile.path(base).equals(TrainingFile.path(out));
+    StagedFolder.requireWritable(out, own, adds);
     if (completes && !Files.exists(base.resolve("vae/config.json"))) {
       throw new PriorArtException(
           ErrorKind.NOT_FOUND,
@@ -146,6 +147,7 @@ final class LapOptions {
     json.put("pictures", pictures.size()).put("pictures_crc32c", checksum);
     if (recorded != null) {
       json.set("laps", recorded.path("laps"));
+      json.set("from", recorded.path("from"));
     }
     configuration.write(json);
     try (GracefulExit.Task stop = GracefulExit.begin();

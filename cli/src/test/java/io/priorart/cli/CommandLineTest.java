@@ -383,10 +383,40 @@ class CommandLineTest {
             throw new UncheckedIOException(e);
           }
         });
-    SafetensorsFile state = SafetensorsFile.open(dir.resolve("prior.state/vae.safetensors"));
-    assertFalse(state.shapes().isEmpty());
-    Result resumed = run(with(train, "--minutes", "0.02"));
+    Path folder = dir.resolve("prior.state/autoencoder");
+    long steps = steps(folder.resolve("vae.safetensors"));
+    assertTrue(steps >= 100, steps + " steps");
+    Path weights = dir.resolve("prior/vae/diffusion_pytorch_model.safetensors");
+    assertTrue(Files.exists(weights), "an interrupted lap ends in a checkpoint, too");
+    Result again = run(train);
+    assertEquals(2, again.code(), again.err());
+    assertTrue(again.err().contains("train resume"), again.err());
+    byte[] before = Files.readAllBytes(weights);
+    Result resumed = run("train", "resume", folder.toString(), "--minutes", "0.02");
     assertEquals(0, resumed.code(), resumed.err());
-    assertTrue(Files.exists(dir.resolve("prior/vae/diffusion_pytorch_model.safetensors")));
+    assertTrue(steps(folder.resolve("vae.safetensors")) > steps);
+    assertFalse(Arrays.equals(before, Files.readAllBytes(weights)));
+    JsonNode json = new ObjectMapper().readTree(folder.resolve("training.json").toFile());
+    assertEquals("autoencoder", json.path("kind").asText());
+    assertEquals("8,16", json.path("options").path("--channels").asText());
+    assertTrue(json.path("laps").get(0).path("interrupted").asBoolean());
+    assertFalse(json.path("laps").get(1).path("interrupted").asBoolean());
+    Files.createFile(Files.createDirectories(dir.resolve("taken")).resolve("x"));
+    Result other =
+        run(
+            "train",
+            "resume",
+            "--from",
+            file("prior"),
+            "--data",
+            HOME.resolve("testdata/pictures/tuning").toString(),
+            "-o",
+            file("taken"));
+    assertEquals(2, other.code(), other.err());
+    assertTrue(other.err().contains("not overwritten"), other.err());
+  }
+
+  private static long steps(Path state) {
+    return Long.parseLong(SafetensorsFile.open(state).metadata().get("step"));
   }
 }

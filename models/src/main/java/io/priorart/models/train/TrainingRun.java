@@ -2,6 +2,7 @@ package io.priorart.models.train;
 
 import ai.djl.ndarray.NDArray;
 import io.priorart.solver.NoiseSource;
+import io.priorart.solver.PriorArtException;
 import io.priorart.solver.TensorScope;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -41,6 +42,15 @@ record TrainingRun(
 
   /** What {@link Trainer#step} returns before the terms. */
   private static final int BEFORE_TERMS = 6;
+
+  TrainingRun {
+    if (!(learningRate > 0) || Double.isInfinite(learningRate)) {
+      throw PriorArtException.badField("learning-rate", "must be positive, was " + learningRate);
+    }
+    if (batch < 1) {
+      throw PriorArtException.badField("batch", "must be at least 1, was " + batch);
+    }
+  }
 
   /**
    * Trains until the time is over or a stop is asked for.
