@@ -48,8 +48,9 @@ import java.util.stream.Stream;
  * and tiles. So no training picture is like any picture with {@code u} below the share: when
  * pictures are added later, a held-out picture and its duplicates still do not come into training.
  *
- * <p>Like means that the {@linkplain PerceptualHash perceptual hashes} are near, mirrored or not.
- * Colour profiles are not applied.
+ * <p>Like means that the {@linkplain PerceptualHash perceptual hashes} are near, mirrored or not. A
+ * picture stays out, too, if the largest square in its middle is like an excluded one; other crops
+ * are not known again. Colour profiles are not applied.
  */
 public final class DatasetBuilder {
   private static final String MANIFEST_HEADER =
@@ -65,8 +66,6 @@ public final class DatasetBuilder {
     /** A file named like a picture cannot be used. */
     void unreadable(Path file, String problem);
   }
-
-  private record Known(Path file, boolean excluded) {}
 
   /**
    * @param u decides order and side
@@ -112,7 +111,8 @@ public final class DatasetBuilder {
   private final DatasetOptions options;
   private final BooleanSupplier stop;
   private final Listener listener;
-  private final HammingIndex<Known> index;
+  private final HammingIndex<Path> excluded;
+  private final HammingIndex<Path> known;
   private final List<Row> rows = new ArrayList<>();
   private final Map<String, Integer> skipped = new TreeMap<>();
   private DatasetSummary.Part train = new DatasetSummary.Part(0, 0, 0);
@@ -122,7 +122,8 @@ public final class DatasetBuilder {
     this.options = options;
     this.stop = stop;
     this.listener = listener;
-    index = new HammingIndex<>(options.duplicateDistance());
+    excluded = new HammingIndex<>(options.duplicateDistance());
+    known = new HammingIndex<>(options.duplicateDistance());
   }
 
   /**
@@ -187,12 +188,12 @@ public final class DatasetBuilder {
 
   private DatasetSummary build(List<SourceFolder> sources, List<SourceFolder> exclude, Path out)
       throws IOException {
-    List<Path> excluded =
+    List<Path> keptOut =
         exclude.stream().flatMap(f -> f.found().stream()).map(DatasetBuilder::usable).toList();
     List<Candidate> candidates = candidates(sources);
-    int total = excluded.size() + candidates.size();
+    int total = keptOut.size() + candidates.size();
     int done = 0;
-    for (Path file : excluded) {
+    for (Path file : keptOut) {
       exclude(file);
       listener.progress(++done, total);
     }
@@ -259,7 +260,7 @@ public final class DatasetBuilder {
       PerceptualHash hash =
           PerceptualHash.of(
               rgb(PictureFiles.decode("", PictureFiles.bytes(file), options.maxPixels())));
-      index.add(hash.bits(), new Known(file, true));
+      excluded.add(hash.bits(), file);
     } catch (PriorArtException | UncheckedIOException e) {
       throw cannotExclude(file, problem(e));
     }
@@ -323,13 +324,18 @@ public final class DatasetBuilder {
       return;
     }
     PerceptualHash hash = PerceptualHash.of(picture);
-    Known like = index.nearest(hash.bits());
+    Path like = nearest(excluded, hash);
     if (like == null) {
-      like = index.nearest(hash.mirrored());
+      // test sets are often cut square from the middle
+      like = nearest(excluded, PerceptualHash.of(middle(picture)));
     }
-    index.add(hash.bits(), new Known(file, like != null && like.excluded()));
+    HammingIndex<Path> index = like == null ? known : excluded;
+    if (like == null) {
+      like = nearest(known, hash);
+    }
+    index.add(hash.bits(), file);
     if (like != null) {
-      skip(like.excluded() ? "excluded" : "duplicate", candidate, size, "is like " + like.file());
+      skip(index == excluded ? "excluded" : "duplicate", candidate, size, "is like " + like);
       return;
     }
     boolean out = candidate.u() < options.heldOut();
@@ -405,6 +411,16 @@ public final class DatasetBuilder {
       }
     }
     return files;
+  }
+
+  private static Path nearest(HammingIndex<Path> index, PerceptualHash hash) {
+    Path near = index.nearest(hash.bits());
+    return near != null ? near : index.nearest(hash.mirrored());
+  }
+
+  private static Picture middle(Picture picture) {
+    int side = Math.min(picture.width(), picture.height());
+    return tile(picture, (picture.width() - side) / 2, (picture.height() - side) / 2, side, side);
   }
 
   private static Picture tile(Picture picture, int x, int y, int w, int h) {

@@ -21,7 +21,7 @@ import java.util.regex.Pattern;
 
 /** The pictures of a folder and of the folders in it, by their names; no link leads out of it. */
 final class SourceFolder extends SimpleFileVisitor<Path> {
-  private static final Pattern PICTURE = Pattern.compile(".*\\.(png|jpe?g|tiff?)");
+  private static final Pattern PICTURE = Pattern.compile(".*\\.(png|jpe?g|tiff?)", Pattern.DOTALL);
   private static final Pattern LICENCE =
       Pattern.compile("(licen[cs]e|copying|copyright)(\\.[a-z]+)?");
 
