@@ -16,13 +16,14 @@ import picocli.CommandLine.Option;
     description = "Trains a prior on pictures of your own.",
     mixinStandardHelpOptions = true,
     subcommands = {
+      TrainDataCommand.class,
       TrainCommand.Autoencoder.class,
       TrainCommand.Diffusion.class,
       TrainCommand.Denoiser.class,
       TrainEmCommand.class,
       TrainResumeCommand.class
     },
-    synopsisSubcommandLabel = "(autoencoder | diffusion | denoiser | em | resume)")
+    synopsisSubcommandLabel = "(data | autoencoder | diffusion | denoiser | em | resume)")
 final class TrainCommand {
   /** Deviation of pictures in [-1,1]. */
   static final double SIGMA_DATA = 0.5;

@@ -419,4 +419,47 @@ class CommandLineTest {
   private static long steps(Path state) {
     return Long.parseLong(SafetensorsFile.open(state).metadata().get("step"));
   }
+
+  @Test
+  void aDatasetIsMadeAndNotOverwritten() throws IOException {
+    Path source = HOME.resolve("testdata/pictures/tuning");
+    Path mixed = Files.createDirectory(dir.resolve("mixed"));
+    for (String name : List.of("wine", "dune", "storm")) {
+      Files.copy(source.resolve(name + ".png"), mixed.resolve(name + ".png"));
+    }
+    Files.copy(Path.of(PICTURE), mixed.resolve("bridge.png"));
+    Files.writeString(mixed.resolve("broken.jpg"), "no picture");
+    String[] data = {
+      "train",
+      "data",
+      mixed.toString(),
+      "-o",
+      file("set"),
+      "--held-out",
+      "0",
+      "--scales",
+      "1,0.5",
+      "--exclude",
+      HOME.resolve("testdata/pictures/heldout").toString(),
+      "--json"
+    };
+    Result made = run(data);
+    assertEquals(0, made.code(), made.err());
+    JsonNode summary = new ObjectMapper().readTree(made.out());
+    assertEquals(summary, new ObjectMapper().readTree(dir.resolve("set/dataset.json").toFile()));
+    assertEquals(3, summary.path("train").path("pictures").asInt());
+    assertEquals(6, summary.path("train").path("files").asInt());
+    assertEquals(1, summary.path("skipped").path("excluded").asInt());
+    assertEquals(1, summary.path("skipped").path("unreadable").asInt());
+    assertTrue(made.err().contains("broken.jpg: is not a PNG"), made.err());
+    Result again = run(data);
+    assertEquals(2, again.code());
+    assertTrue(again.err().contains("out: "), again.err());
+    Result nothing = run("train", "data", source.toString(), "-o", file("n"), "--min-side", "300");
+    assertEquals(2, nothing.code());
+    assertTrue(nothing.err().contains("too_small=4"), nothing.err());
+    assertFalse(Files.exists(dir.resolve("n")));
+    assertEquals(
+        2, run("train", "data", source.toString(), "-o", file("n"), "--background", "red").code());
+  }
 }

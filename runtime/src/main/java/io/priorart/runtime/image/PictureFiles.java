@@ -552,23 +552,30 @@ public final class PictureFiles {
     if (scale >= 1) {
       return picture;
     }
-    int w = Math.max(1, (int) (picture.width() * scale));
-    int h = Math.max(1, (int) (picture.height() * scale));
+    return resized(
+        picture,
+        Math.max(1, (int) (picture.width() * scale)),
+        Math.max(1, (int) (picture.height() * scale)));
+  }
+
+  /** The picture at another size, averaged over areas where it shrinks; its alpha is dropped. */
+  public static Picture resized(Picture picture, int width, int height) {
     int channels = picture.channels();
     int plane = picture.width() * picture.height();
-    float[] out = new float[channels * w * h];
+    float[] out = new float[channels * width * height];
     Mat in = new Mat(picture.height(), picture.width(), CvType.CV_32F);
     Mat small = new Mat();
     for (int c = 0; c < channels; c++) {
       in.put(0, 0, Arrays.copyOfRange(picture.pixels().values(), c * plane, (c + 1) * plane));
-      Imgproc.resize(in, small, new Size(w, h), 0, 0, Imgproc.INTER_AREA);
-      float[] channel = new float[w * h];
+      Imgproc.resize(in, small, new Size(width, height), 0, 0, Imgproc.INTER_AREA);
+      float[] channel = new float[width * height];
       small.get(0, 0, channel);
-      System.arraycopy(channel, 0, out, c * w * h, w * h);
+      System.arraycopy(channel, 0, out, c * width * height, width * height);
     }
     in.release();
     small.release();
-    return new Picture(new HostTensor(new Shape(1, channels, h, w), out), picture.bitDepth(), null);
+    return new Picture(
+        new HostTensor(new Shape(1, channels, height, width), out), picture.bitDepth(), null);
   }
 
   /** Writes a whole file aside, then renames it. */
