@@ -3,28 +3,21 @@ package io.priorart.runtime;
 import io.priorart.models.PriorTraits;
 import io.priorart.solver.PriorArtException;
 import java.util.List;
-import java.util.Map;
-import java.util.Set;
 
 /**
  * What runs when nobody names a solver, by the kind of the prior and the task. The rules come from
- * {@code docs/results.md}: missing pixels and noise are what a prior with a noise level for each
- * pixel restores by itself ({@code rad}); otherwise one best picture ({@code dpir}) is nearer to
+ * {@code docs/results.md}: with a pixel-space prior one best picture ({@code dpir}) is nearer to
  * the truth than a sample, and missing pixels need more steps than blur or sampling; several
- * samples must differ, so they are drawn ({@code diffpir}); a latent prior has {@code
- * prox-diffusion}, the one that needs no network gradients.
+ * samples must differ, so they are drawn: from the posterior itself ({@code rad}) where only pixels
+ * are missing and the prior takes a noise level for each, by {@code diffpir} elsewhere; a latent
+ * prior has {@code prox-diffusion}, the one that needs no network gradients.
  */
 public final class AutoSolver {
   /** The name that asks for a choice. */
   public static final String NAME = "auto";
 
-  /** The operator that leaves gaps. */
+  /** The operator that leaves gaps, and the preset for it. */
   private static final String GAPS = "inpainting";
-
-  private static final Set<String> MASKS = Set.of(GAPS, "identity");
-
-  /** Presets for one picture with gaps or noise, where the usual one is meant for other tasks. */
-  private static final Map<String, String> FOR_GAPS = Map.of("dpir", "inpainting", "rad", "mean");
 
   private AutoSolver() {}
 
@@ -48,20 +41,16 @@ public final class AutoSolver {
       throw PriorArtException.badField(
           "solver", "is auto: name one to give it parameters of its own");
     }
-    boolean one = request.samples() == 1;
-    List<OperatorRequest> operators = request.operators();
     if (!prior.pixelSpace()) {
       return choice(request, "prox-diffusion", "latent prior, no network gradients");
     }
-    if (prior.noiseMap() && operators.size() == 1 && MASKS.contains(operators.get(0).name())) {
-      return one
-          ? choice(request, "rad", "missing pixels or noise alone, one picture: the mean")
-          : new Choice(
-              request.withSolver("rad", request.preset()),
-              "missing pixels or noise alone, several samples that differ");
+    if (request.samples() == 1) {
+      return choice(request, "dpir", "pixel-space prior, one picture");
     }
-    return one
-        ? choice(request, "dpir", "pixel-space prior, one picture")
+    boolean gapsAlone =
+        request.operators().size() == 1 && request.operators().get(0).name().equals(GAPS);
+    return gapsAlone && prior.noiseMap()
+        ? choice(request, "rad", "missing pixels alone, several samples of what they may have been")
         : choice(request, "diffpir", "pixel-space prior, several samples that differ");
   }
 
@@ -70,10 +59,16 @@ public final class AutoSolver {
     return new Choice(request.withSolver(solver, preset), reason);
   }
 
-  /** A solver's preset for one picture: where the usual one is asked for, the one for the task. */
+  /**
+   * A solver's preset for a task: where the usual one is asked for and pixels are missing, the one
+   * for that.
+   */
   public static String preset(String solver, List<OperatorRequest> operators, String asked) {
     boolean gaps = operators.stream().anyMatch(o -> o.name().equals(GAPS));
-    boolean special = asked.equals(Restorer.USUAL_PRESET) && (gaps || solver.equals("rad"));
-    return special ? FOR_GAPS.getOrDefault(solver, asked) : asked;
+    boolean special =
+        gaps
+            && asked.equals(Restorer.USUAL_PRESET)
+            && Restorer.SOLVERS.byId(solver).presets().containsKey(GAPS);
+    return special ? GAPS : asked;
   }
 }

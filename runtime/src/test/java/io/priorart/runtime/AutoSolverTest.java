@@ -64,12 +64,11 @@ class AutoSolverTest {
   }
 
   @Test
-  void aPriorWithANoiseMapRestoresGapsAndNoiseByItself() {
-    assertEquals("rad mean", chosen("inpainting", "fast", 1, MAPS));
-    assertEquals("rad mean", chosen("identity", "fast", 1, MAPS));
+  void missingPixelsAreSampledByThePriorItselfIfItCan() {
+    assertEquals("dpir inpainting", chosen("inpainting", "fast", 1, MAPS));
     assertEquals("rad fast", chosen("inpainting", "fast", 4, MAPS));
-    assertEquals("rad paper", chosen("inpainting", "paper", 1, MAPS));
-    assertEquals("dpir fast", chosen("super-resolution", "fast", 1, MAPS));
+    assertEquals("rad paper", chosen("inpainting", "paper", 4, MAPS));
+    assertEquals("diffpir fast", chosen("identity", "fast", 4, MAPS));
     assertEquals("diffpir fast", chosen("super-resolution", "fast", 4, MAPS));
   }
 

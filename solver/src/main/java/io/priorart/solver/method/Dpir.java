@@ -31,12 +31,16 @@ import java.util.Set;
  * order of the turns is drawn: pictures of several seeds differ little, and their mean is a little
  * better than each.
  *
+ * <p>Where pixels are missing and the prior takes a noise level for each pixel, {@code x} is the
+ * measurement where it is known and {@code z} elsewhere, and the denoiser is told so: the
+ * measurement's noise here, {@code sigma} there (the levels of {@link Rad}).
+ *
  * <p>Deviations, and why: the start is the {@link Wiener} estimate, for every operator; the paper
  * takes the measurement, its bicubic enlargement or an interpolation, task by task. The last {@code
  * sigma} is a parameter, where the paper takes the measurement's noise, which for a noise-free one
  * would be zero.
  *
- * <p>The preset {@code inpainting} takes more and smaller steps down to less noise: what is missing
+ * <p>The preset {@code inpainting} takes more and smaller steps from more noise: what is missing
  * grows in from the known pixels, step by step. All presets but {@code paper} were chosen on four
  * photographs that no figure is reported on.
  */
@@ -56,7 +60,7 @@ public final class Dpir extends LatentSolver {
           Spec.class,
           Map.of(
               "fast", new Spec(8, 0.23, 0.3, 0.02),
-              "inpainting", new Spec(48, 0.23, 0.15, 0.01),
+              "inpainting", new Spec(48, 0.23, 1, 0.02),
               "paper", new Spec(24, 0.23, 0.384, 0.02)),
           Dpir::new);
 
@@ -113,19 +117,29 @@ public final class Dpir extends LatentSolver {
     Observation y = new Observation(problem, work, chains);
     double[] sigma =
         NoiseLevels.logarithmic(model.schedule(), spec.steps(), spec.startSigma(), spec.endSigma());
+    int[] turns = Turns.shuffled(context.noise(), model.imageShape());
+    KnownPixels known = operator.isMask() ? new KnownPixels(problem) : null;
+    boolean gaps = known != null && !known.complete() && model.noiseMap();
     double noise = y.sigma() * y.sigma();
     double[] gamma = new double[chains];
-    int[] turns = Turns.shuffled(context.noise(), model.imageShape());
     NDArray z = START.estimate(problem, work, chains, context);
     for (int i = 0; i < spec.steps(); i++) {
       try (TensorScope scope = new TensorScope()) {
         context.checkpoint();
-        Arrays.fill(gamma, Math.min(MAX_GAMMA, sigma[i] * sigma[i] / (spec.lambda() * noise)));
-        NDArray x = y.proximal(operator, z, gamma);
-        context.checkpoint();
         int turn = turns[i % turns.length];
-        NDArray z0 = model.denoise(Turns.of(x, turn), sigma[i], context.conditioning());
-        NDArray clean = Turns.back(z0, turn);
+        NDArray denoised;
+        if (gaps) {
+          NDArray x = z.add(y.measurement().sub(z).mul(known.mask(work)));
+          NDArray levels = known.levels(work, y.sigma(), sigma[i]);
+          denoised =
+              model.denoise(Turns.of(x, turn), Turns.of(levels, turn), context.conditioning());
+        } else {
+          Arrays.fill(gamma, Math.min(MAX_GAMMA, sigma[i] * sigma[i] / (spec.lambda() * noise)));
+          NDArray x = y.proximal(operator, z, gamma);
+          context.checkpoint();
+          denoised = model.denoise(Turns.of(x, turn), sigma[i], context.conditioning());
+        }
+        NDArray clean = Turns.back(denoised, turn);
         context.step(i + 1, spec.steps(), y.rms(y.residual(clean)));
         preview(context, i + 1, clean);
         z.close();

@@ -2,9 +2,7 @@ package io.priorart.solver.method;
 
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
-import ai.djl.ndarray.types.Shape;
 import io.priorart.solver.ErrorKind;
-import io.priorart.solver.HostTensor;
 import io.priorart.solver.LatentDiffusionModel;
 import io.priorart.solver.Parameter;
 import io.priorart.solver.ParameterSchema;
@@ -126,38 +124,37 @@ public final class Rad extends LatentSolver {
           "model: this solver needs a prior that takes a noise level for each pixel");
     }
     Observation y = new Observation(problem, work, chains);
-    float[] known = known(problem);
-    boolean complete = true;
-    for (float k : known) {
-      complete &= k == 1;
-    }
+    KnownPixels known = new KnownPixels(problem);
     // where nothing is missing, nothing happens above the measurement's own noise
-    double start = complete ? Math.min(spec.startSigma(), y.sigma()) : spec.startSigma();
+    double start = known.complete() ? Math.min(spec.startSigma(), y.sigma()) : spec.startSigma();
     double[] sigma = NoiseLevels.karras(model.schedule(), spec.steps(), start, spec.endSigma());
-    Shape map = new Shape(1, 1).addAll(model.imageShape().slice(1));
     NDArray z;
     try (TensorScope scope = new TensorScope()) {
-      NDArray k = work.create(known, map);
+      NDArray k = known.mask(work);
       NDArray xi = noise(context, work, model, chains).mul(sigma[0]);
       z = scope.keep(y.measurement().mul(k).add(xi.sub(xi.mul(k))));
     }
     for (int i = 0; ; i++) {
       try (TensorScope scope = new TensorScope()) {
         context.checkpoint();
-        float[] level = levels(known, sigma[i], y.sigma());
-        NDArray clean = denoised(z, work.create(level, map), model, context);
+        NDArray level = levels(known, sigma[i], y.sigma(), work);
+        NDArray clean = denoised(z, level, model, context);
         context.step(i + 1, spec.steps(), y.rms(y.residual(clean)));
         preview(context, i + 1, clean);
         if (i + 1 == spec.steps()) {
           z.close();
           return Outcome.finite(scope.keep(clean));
         }
-        float[] next = levels(known, sigma[i + 1], y.sigma());
-        NDArray moved = moved(z, clean, level, next, noise(context, work, model, chains), map);
+        NDArray next = levels(known, sigma[i + 1], y.sigma(), work);
+        NDArray moved = moved(z, clean, level, next, noise(context, work, model, chains));
         z.close();
         z = scope.keep(moved);
       }
     }
+  }
+
+  private static NDArray levels(KnownPixels known, double sigma, double noise, NDManager work) {
+    return known.levels(work, Math.min(sigma, noise), sigma);
   }
 
   private NDArray denoised(
@@ -179,36 +176,10 @@ public final class Rad extends LatentSolver {
   }
 
   /** {@code z_{i+1}}. */
-  private NDArray moved(
-      NDArray z, NDArray clean, float[] level, float[] next, NDArray xi, Shape map) {
-    float[] old = new float[level.length];
-    float[] fresh = new float[level.length];
-    for (int p = 0; p < level.length; p++) {
-      double ratio = next[p] / level[p];
-      double zeta = spec.eta() * spec.eta() * (1 - ratio * ratio);
-      old[p] = (float) (Math.sqrt(1 - zeta) * ratio);
-      fresh[p] = (float) (Math.sqrt(zeta) * next[p]);
-    }
-    NDManager m = z.getManager();
-    return clean.add(z.sub(clean).mul(m.create(old, map))).add(xi.mul(m.create(fresh, map)));
-  }
-
-  private static float[] levels(float[] known, double sigma, double noise) {
-    float[] levels = new float[known.length];
-    for (int p = 0; p < levels.length; p++) {
-      levels[p] = (float) (known[p] == 1 ? Math.min(sigma, noise) : sigma);
-    }
-    return levels;
-  }
-
-  /** {@code [H W]} of zeros and ones; a mask is the same in all channels. */
-  private static float[] known(Problem problem) {
-    Shape shape = problem.operator().imageShape();
-    float[] known = new float[Math.toIntExact(shape.get(1) * shape.get(2))];
-    HostTensor observed = problem.operator().observed();
-    for (int p = 0; p < known.length; p++) {
-      known[p] = observed == null ? 1 : observed.values()[p];
-    }
-    return known;
+  private NDArray moved(NDArray z, NDArray clean, NDArray level, NDArray next, NDArray xi) {
+    NDArray ratio = next.div(level);
+    NDArray zeta = ratio.square().neg().add(1).mul(spec.eta() * spec.eta());
+    NDArray old = zeta.neg().add(1).sqrt().mul(ratio);
+    return clean.add(z.sub(clean).mul(old)).add(xi.mul(zeta.sqrt().mul(next)));
   }
 }

@@ -151,6 +151,37 @@ class OracleTest {
     }
   }
 
+  /**
+   * Missing pixels under a prior with a noise level for each pixel; one without takes the paper's
+   * way.
+   */
+  @Test
+  void dpirWithGaps() {
+    Dpir.Spec spec = Dpir.METHOD.presets().get("inpainting");
+    for (int seed = 0; seed < 6; seed++) {
+      GaussianOracle oracle = new GaussianOracle(seed, true);
+      Problem problem = oracle.maskedProblem(GaussianOracle.M);
+      double[] expected =
+          new Reference(oracle)
+              .dpirWithGaps(spec, Turns.shuffled(new NoiseSource(0), GaussianLatentModel.IMAGE));
+      try (NDManager manager = NDManager.newBaseManager()) {
+        NDArray x =
+            new Dpir(spec)
+                .solve(problem, oracle.model(manager, true), SolveContext.of(manager, 0), 2);
+        assertEquals(0, relative(GaussianOracle.samples(x)[1], expected), 2e-3);
+        GaussianLatentModel oneLevel =
+            new GaussianLatentModel(manager, oracle.mean, oracle.covariance, oracle.codec, true) {
+              @Override
+              public boolean noiseMap() {
+                return false;
+              }
+            };
+        NDArray other = new Dpir(spec).solve(problem, oneLevel, SolveContext.of(manager, 0), 1);
+        assertTrue(relative(GaussianOracle.samples(other)[0], expected) > 0.01);
+      }
+    }
+  }
+
   private static double distance(
       GaussianOracle oracle, DenseOperator operator, Dpir.Spec spec, double[] expected) {
     try (NDManager manager = NDManager.newBaseManager()) {

@@ -215,9 +215,7 @@ final class Reference {
     double[][] prior = times(oracle.codec, times(oracle.covariance, transpose(oracle.codec)));
     double[] centre = times(oracle.codec, oracle.mean);
     double noise = GaussianOracle.SIGMA * GaussianOracle.SIGMA;
-    double[][] cross = times(photographs(), back);
-    double[][] system = plus(times(oracle.a, cross), noise, diagonal(GaussianOracle.M, i -> 1));
-    double[] z = times(cross, times(inverse(system), oracle.y));
+    double[] z = wiener(noise);
     double high = Math.min(spec.startSigma(), Math.sqrt(1 / alphaBar[999] - 1));
     double low = Math.max(spec.endSigma(), Math.sqrt(1 / alphaBar[0] - 1));
     for (int i = 0; i < spec.steps(); i++) {
@@ -281,6 +279,36 @@ final class Reference {
       }
     }
     return false;
+  }
+
+  /** DPIR with the measurement's own level where a pixel is known. */
+  double[] dpirWithGaps(Dpir.Spec spec, int[] turns) {
+    double[][] prior = times(oracle.codec, times(oracle.covariance, transpose(oracle.codec)));
+    double noise = GaussianOracle.SIGMA * GaussianOracle.SIGMA;
+    double[] z = wiener(noise);
+    double high = Math.min(spec.startSigma(), Math.sqrt(1 / alphaBar[999] - 1));
+    double low = Math.max(spec.endSigma(), Math.sqrt(1 / alphaBar[0] - 1));
+    for (int i = 0; i < spec.steps(); i++) {
+      double sigma = high * Math.pow(low / high, i / (spec.steps() - 1.0));
+      double[] x = z.clone();
+      for (int m = 0; m < GaussianOracle.M; m++) {
+        for (int p = 0; p < 16; p++) {
+          x[p] = oracle.a[m][p] == 1 ? oracle.y[m] : x[p];
+        }
+      }
+      int[] at = turn(turns[i % 8]);
+      double[][] levels =
+          diagonal(16, p -> Math.pow(known(at[p]) ? GaussianOracle.SIGMA : sigma, 2));
+      double[][] gain = times(prior, inverse(plus(prior, 1, levels)));
+      z = turnedGain(gain, x, turns[i % 8]);
+    }
+    return z;
+  }
+
+  private double[] wiener(double noise) {
+    double[][] cross = times(photographs(), back);
+    double[][] system = plus(times(oracle.a, cross), noise, diagonal(GaussianOracle.M, i -> 1));
+    return times(cross, times(inverse(system), oracle.y));
   }
 
   /** Covariance of 4x4 pictures of contrast 1 whose cosine spectrum falls by the power 2.5. */
