@@ -5,12 +5,12 @@ import io.priorart.runtime.Checkpoints;
 import io.priorart.runtime.Json;
 import io.priorart.runtime.Machine;
 import io.priorart.runtime.Restorer;
+import io.priorart.runtime.bench.Contender;
 import io.priorart.runtime.bench.QualityBench;
 import io.priorart.runtime.bench.QualityReport;
 import io.priorart.runtime.bench.QualityRun;
 import io.priorart.runtime.bench.QualityTask;
 import io.priorart.runtime.image.PictureFiles;
-import io.priorart.solver.SolverMethod;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -59,8 +59,9 @@ final class BenchCommand {
         names = "--task",
         paramLabel = "T",
         description = {
-          "inpainting-70, super-resolution-4, gaussian-blur-3, wrong-blur-5-as-3 (a control: the",
-          "first solver is told the wrong operator); these four when none is named.",
+          "inpainting-70, inpainting-92, super-resolution-4, gaussian-blur-3, motion-blur-31,",
+          "denoising-0.1, wrong-blur-5-as-3 (a control: the first solver is told the wrong",
+          "operator); all of these when none is named.",
           "Or OPERATOR[+OPERATOR...]@SIGMA."
         })
     private List<String> tasks = new ArrayList<>();
@@ -68,7 +69,8 @@ final class BenchCommand {
     @Option(
         names = "--solver",
         paramLabel = "S",
-        description = "See 'priorart solvers'; all when none is named.")
+        description =
+            "See 'priorart solvers'; all when none is named. S*K is the mean of K samples.")
     private List<String> solvers = new ArrayList<>();
 
     @Option(
@@ -116,12 +118,10 @@ final class BenchCommand {
           tasks.isEmpty()
               ? QualityTask.defaults()
               : tasks.stream().map(QualityTask::parse).distinct().toList();
-      List<SolverMethod<?>> methods = new ArrayList<>();
-      if (solvers.isEmpty()) {
-        methods.addAll(Restorer.SOLVERS.list());
-      } else {
-        solvers.stream().distinct().forEach(s -> methods.add(Restorer.SOLVERS.byId(s)));
-      }
+      List<Contender> contenders =
+          solvers.isEmpty()
+              ? Restorer.SOLVERS.list().stream().map(m -> new Contender(m, 1)).toList()
+              : solvers.stream().map(Contender::parse).distinct().toList();
       try (GracefulExit.Task cancel = GracefulExit.begin();
           Sources open = model) {
         QualityReport report =
@@ -130,7 +130,7 @@ final class BenchCommand {
                     pictures,
                     tuning,
                     chosenTasks,
-                    methods,
+                    contenders,
                     preset,
                     seed,
                     model.precision(),

@@ -6,6 +6,7 @@ import ai.djl.ndarray.types.Shape;
 import io.priorart.models.Prior;
 import io.priorart.models.PriorTraits;
 import io.priorart.models.engine.ScriptModule;
+import io.priorart.runtime.image.OpenCvDenoising;
 import io.priorart.runtime.image.OpenCvInpainting;
 import io.priorart.runtime.image.Picture;
 import io.priorart.runtime.image.PictureFiles;
@@ -35,11 +36,15 @@ import java.util.Map;
 import java.util.Set;
 import java.util.function.BooleanSupplier;
 import java.util.function.Supplier;
+import java.util.stream.Stream;
 
 /** Restores pictures: checks what goes with what, solves, takes the final data step, judges. */
 public final class Restorer {
   /** Every solver there is, OpenCV's among them. */
-  public static final Solvers SOLVERS = new Solvers(OpenCvInpainting.METHODS);
+  public static final Solvers SOLVERS =
+      new Solvers(
+          Stream.concat(OpenCvInpainting.METHODS.stream(), Stream.of(OpenCvDenoising.METHOD))
+              .toList());
 
   /** The preset used when none is named. */
   public static final String USUAL_PRESET = "fast";

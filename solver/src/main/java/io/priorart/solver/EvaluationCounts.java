@@ -27,6 +27,17 @@ public record EvaluationCounts(
     return denoise + denoisePullback + encode + encodePullback + decode + decodePullback;
   }
 
+  public EvaluationCounts plus(EvaluationCounts o) {
+    return new EvaluationCounts(
+        denoise + o.denoise,
+        denoisePullback + o.denoisePullback,
+        encode + o.encode,
+        encodePullback + o.encodePullback,
+        decode + o.decode,
+        decodePullback + o.decodePullback,
+        seconds + o.seconds);
+  }
+
   public EvaluationCounts minus(EvaluationCounts o) {
     return new EvaluationCounts(
         denoise - o.denoise,

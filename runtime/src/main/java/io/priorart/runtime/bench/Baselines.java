@@ -25,10 +25,16 @@ final class Baselines {
           Map.of("rcond", List.of("0.01", "0.03", "0.1", "0.2", "0.3", "0.5")),
           "bicubic",
           Map.of(),
+          "lanczos",
+          Map.of(),
           "opencv-telea",
           Map.of("radius", List.of("1", "2", "3", "5", "8")),
           "opencv-ns",
-          Map.of("radius", List.of("1", "2", "3", "5", "8")));
+          Map.of("radius", List.of("1", "2", "3", "5", "8")),
+          "opencv-nlm",
+          Map.of(
+              "strength", List.of("0.4", "0.5", "0.6", "0.7", "0.8", "0.9", "1", "1.2"),
+              "lab", List.of("true", "false")));
 
   private Baselines() {}
 

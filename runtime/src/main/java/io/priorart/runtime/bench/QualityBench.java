@@ -17,6 +17,7 @@ import io.priorart.runtime.Sha256;
 import io.priorart.runtime.image.Picture;
 import io.priorart.runtime.image.PictureFiles;
 import io.priorart.solver.ErrorKind;
+import io.priorart.solver.EvaluationCounts;
 import io.priorart.solver.ParameterSchema;
 import io.priorart.solver.PriorArtException;
 import io.priorart.solver.SolverMethod;
@@ -35,6 +36,7 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.function.BooleanSupplier;
 import java.util.function.Supplier;
+import java.util.function.ToDoubleFunction;
 import java.util.stream.Stream;
 import java.util.zip.CRC32;
 
@@ -65,7 +67,7 @@ public final class QualityBench {
       Path pictures,
       Path tuning,
       List<QualityTask> tasks,
-      List<SolverMethod<?>> solvers,
+      List<Contender> solvers,
       String preset,
       long seed,
       String precision,
@@ -124,36 +126,35 @@ public final class QualityBench {
     List<Sample> tuning = List.of();
     List<QualityReport.Entry> entries = new ArrayList<>();
     for (QualityTask task : plan.tasks()) {
-      for (SolverMethod<?> method :
-          task.control() ? plan.solvers().subList(0, 1) : plan.solvers()) {
+      for (Contender contender : task.control() ? plan.solvers().subList(0, 1) : plan.solvers()) {
+        SolverMethod<?> method = contender.method();
         try {
           Map<String, String> parameters = Map.of();
           boolean tuned = Baselines.contains(method.id());
           if (tuned) {
             tuning = tuning.isEmpty() ? samples(plan.tuning()) : tuning;
-            parameters = best(task, method, tuning);
+            parameters = best(task, contender, tuning);
           }
           List<QualityRun> runs = new ArrayList<>();
           for (Sample sample : reported) {
-            runs.add(runOne(task, method, parameters, sample, false));
+            runs.add(runOne(task, contender, parameters, sample, false));
           }
           entries.add(
               new QualityReport.Entry(
-                  task, method.id(), tuned ? "tuned" : preset(task, method), runs));
+                  task, contender.name(), tuned ? "tuned" : preset(task, method), runs));
         } catch (PriorArtException e) {
           if (e.kind() != ErrorKind.FAILED_PRECONDITION) {
             throw e;
           }
-          listener.skipped(task, method.id(), e.getMessage());
+          listener.skipped(task, contender.name(), e.getMessage());
         }
       }
     }
     return new QualityReport(plan, entries);
   }
 
-  private Map<String, String> best(
-      QualityTask task, SolverMethod<?> method, List<Sample> pictures) {
-    List<Map<String, String>> candidates = Baselines.candidates(method.id());
+  private Map<String, String> best(QualityTask task, Contender contender, List<Sample> pictures) {
+    List<Map<String, String>> candidates = Baselines.candidates(contender.method().id());
     if (candidates.size() == 1) {
       return candidates.get(0);
     }
@@ -162,7 +163,7 @@ public final class QualityBench {
     for (Map<String, String> candidate : candidates) {
       double mean =
           pictures.stream()
-              .mapToDouble(p -> runOne(task, method, candidate, p, true).psnr())
+              .mapToDouble(p -> runOne(task, contender, candidate, p, true).psnr())
               .average()
               .orElseThrow();
       if (mean > highest) {
@@ -209,10 +210,11 @@ public final class QualityBench {
 
   private QualityRun runOne(
       QualityTask task,
-      SolverMethod<?> method,
+      Contender contender,
       Map<String, String> parameters,
       Sample sample,
       boolean tuning) {
+    SolverMethod<?> method = contender.method();
     if (cancelled.getAsBoolean()) {
       throw new PriorArtException(ErrorKind.CANCELLED, "stopped; the same command goes on");
     }
@@ -229,7 +231,7 @@ public final class QualityBench {
             sample.hash(),
             tuning,
             method.id(),
-            parameters(method, preset, parameters),
+            parameters(contender, preset, parameters),
             model ? pipelines.get().hash() : null,
             model ? plan.precision() : null,
             ScriptModule.threads(),
@@ -240,7 +242,7 @@ public final class QualityBench {
       listener.ran(before, false);
       return before;
     }
-    QualityRun run = restore(task, method.id(), preset, parameters, sample.picture(), key);
+    QualityRun run = restore(task, contender, preset, parameters, sample.picture(), key);
     known.put(identity, run);
     append(run);
     listener.ran(run, true);
@@ -249,7 +251,7 @@ public final class QualityBench {
 
   private QualityRun restore(
       QualityTask task,
-      String solver,
+      Contender contender,
       String preset,
       Map<String, String> parameters,
       Picture truth,
@@ -263,7 +265,7 @@ public final class QualityBench {
             new Restorer.Request(
                 told,
                 task.sigma(),
-                solver,
+                contender.method().id(),
                 preset,
                 parameters,
                 null,
@@ -272,27 +274,44 @@ public final class QualityBench {
                 "",
                 1,
                 key.seed(),
-                1,
+                contender.samples(),
                 truth.width(),
                 truth.height()),
             pipelines,
             8,
             RestoreListener.NONE,
             cancelled);
-    Restorer.Sample sample = restoration.samples().get(0);
-    Comparison comparison = Comparison.of(truth, sample.picture(), null);
+    List<Restorer.Sample> samples = restoration.samples();
+    Picture restored = samples.size() == 1 ? samples.get(0).picture() : restoration.mean();
+    Comparison comparison = Comparison.of(truth, restored, null);
     return new QualityRun(
         key,
         comparison.psnr(),
         comparison.ssim(),
-        sample.solveSeconds() + sample.finishSeconds(),
-        sample.verdict().ratioBefore(),
-        sample.verdict().ratioAfter(),
-        sample.verdict().judgement() == Verdict.Judgement.CONSISTENT,
-        sample.verdict().move(),
+        samples.stream().mapToDouble(s -> s.solveSeconds() + s.finishSeconds()).sum(),
+        mean(samples, s -> s.verdict().ratioBefore()),
+        mean(samples, s -> s.verdict().ratioAfter()),
+        samples.stream().allMatch(s -> s.verdict().judgement() == Verdict.Judgement.CONSISTENT),
+        mean(samples, s -> s.verdict().move()),
         restoration.spectrum(),
-        sample.evaluations(),
+        samples.stream()
+            .map(Restorer.Sample::evaluations)
+            .reduce(EvaluationCounts.ZERO, EvaluationCounts::plus),
         revision);
+  }
+
+  private static double mean(
+      List<Restorer.Sample> samples, ToDoubleFunction<Restorer.Sample> value) {
+    return samples.stream().mapToDouble(value).average().orElseThrow();
+  }
+
+  private static Map<String, Object> parameters(
+      Contender contender, String preset, Map<String, String> changed) {
+    Map<String, Object> all = parameters(contender.method(), preset, changed);
+    if (contender.samples() > 1) {
+      all.put("samples", contender.samples());
+    }
+    return all;
   }
 
   private static <P extends Record> Map<String, Object> parameters(
@@ -303,7 +322,8 @@ public final class QualityBench {
           "preset", preset + " is none of " + method.presets().keySet());
     }
     ParameterSchema<P> schema = ParameterSchema.of(method.spec());
-    return schema.values(schema.bind("solver", new LinkedHashMap<>(changed), base));
+    return new LinkedHashMap<>(
+        schema.values(schema.bind("solver", new LinkedHashMap<>(changed), base)));
   }
 
   /** A picture's own share of the seed. */

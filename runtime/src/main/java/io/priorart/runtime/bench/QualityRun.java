@@ -10,10 +10,10 @@ import java.util.Map;
  * @param key what was run; a run whose key is in the file is not run again
  * @param psnr against the true picture, dB
  * @param ssim against the true picture
- * @param seconds of solving and of the final data step
- * @param ratioBefore the final data step
- * @param ratioAfter of the picture as written
- * @param consistent whether the verdict says so
+ * @param seconds of solving and of the final data step, of all samples
+ * @param ratioBefore the final data step, mean over the samples
+ * @param ratioAfter of the picture as written, mean over the samples
+ * @param consistent whether the verdict says so of every sample
  * @param move of the final data step, RMS on the internal [-1,1] scale
  * @param spectrum what the measurement looks like, before any solving
  * @param evaluations of the networks
@@ -42,7 +42,7 @@ public record QualityRun(
    * @param pictureHash SHA-256 of the file
    * @param tuning whether the run served to choose parameters
    * @param solver its name
-   * @param parameters every parameter used
+   * @param parameters every parameter used, and the number of samples if there are several
    * @param model SHA-256 of the checkpoint; {@code null} when the solver has none
    * @param precision of the networks; {@code null} when the solver has none
    * @param threads of the engine

@@ -22,10 +22,17 @@ public record QualityTask(
   private static final Map<String, QualityTask> KNOWN = new LinkedHashMap<>();
 
   static {
-    known("inpainting-70", "inpainting:random=0.7", "inpainting:random=0.7", 0);
-    known("super-resolution-4", "super-resolution:factor=4", "super-resolution:factor=4", 0.01);
-    known("gaussian-blur-3", "gaussian-blur:sigma=3", "gaussian-blur:sigma=3", 0.01);
+    known("inpainting-70", "inpainting:random=0.7", 0.01);
+    known("inpainting-92", "inpainting:random=0.92", 0.01);
+    known("super-resolution-4", "super-resolution:factor=4", 0.01);
+    known("gaussian-blur-3", "gaussian-blur:sigma=3", 0.01);
+    known("motion-blur-31", "motion-blur:length=31,angle=30", 0.01);
+    known("denoising-0.1", "identity", 0.1);
     known("wrong-blur-5-as-3", "gaussian-blur:sigma=5", "gaussian-blur:sigma=3", 0.01);
+  }
+
+  private static void known(String name, String operators, double sigma) {
+    known(name, operators, operators, sigma);
   }
 
   private static void known(String name, String measured, String declared, double sigma) {

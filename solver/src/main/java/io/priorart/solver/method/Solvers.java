@@ -26,7 +26,8 @@ public final class Solvers {
           Dps.METHOD,
           TotalVariation.METHOD,
           Wiener.METHOD,
-          Bicubic.METHOD,
+          Interpolation.BICUBIC,
+          Interpolation.LANCZOS,
           PseudoInverse.METHOD);
 
   private final Map<String, SolverMethod<?>> byId = new LinkedHashMap<>();

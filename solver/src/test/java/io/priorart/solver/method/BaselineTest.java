@@ -14,7 +14,9 @@ import io.priorart.solver.Noise;
 import io.priorart.solver.PriorArtException;
 import io.priorart.solver.Problem;
 import io.priorart.solver.SolveContext;
+import io.priorart.solver.SolverMethod;
 import java.util.SplittableRandom;
+import java.util.function.DoubleUnaryOperator;
 import org.junit.jupiter.api.Test;
 
 /** The baselines against closed forms and slow loops in double. */
@@ -196,6 +198,20 @@ class BaselineTest {
 
   @Test
   void bicubicIsKeysConvolution() {
+    assertInterpolates(Interpolation.BICUBIC, BaselineTest::keys);
+  }
+
+  @Test
+  void lanczosIsAWindowedSinc() {
+    assertInterpolates(Interpolation.LANCZOS, BaselineTest::lanczos);
+  }
+
+  private static InverseSolver interpolation(SolverMethod<Interpolation.Spec> method) {
+    return method.create().apply(method.defaults());
+  }
+
+  private static void assertInterpolates(
+      SolverMethod<Interpolation.Spec> method, DoubleUnaryOperator kernel) {
     SplittableRandom random = new SplittableRandom(5);
     int factor = 3;
     int height = 11;
@@ -206,21 +222,31 @@ class BaselineTest {
     DenseOperator operator =
         dense(
             new Shape(1, height, width), new Shape(1, h, w), random(random, h * w, height * width));
-    double[] x = solve(new Bicubic(new Bicubic.Spec()), operator, y, 0.1);
+    double[] x = solve(interpolation(method), operator, y, 0.1);
     for (int i = 0; i < height; i++) {
       for (int j = 0; j < width; j++) {
         double v = (i + 0.5) / factor - 0.5;
         double u = (j + 0.5) / factor - 0.5;
         double sum = 0;
-        for (int k = -3; k < h + 3; k++) {
-          for (int l = -3; l < w + 3; l++) {
-            double pixel = y[clamp(k, h) * w + clamp(l, w)];
-            sum += keys(v - k) * keys(u - l) * pixel;
+        double weights = 0;
+        for (int k = -4; k < h + 4; k++) {
+          for (int l = -4; l < w + 4; l++) {
+            double weight = kernel.applyAsDouble(v - k) * kernel.applyAsDouble(u - l);
+            sum += weight * y[clamp(k, h) * w + clamp(l, w)];
+            weights += weight;
           }
         }
-        assertEquals(sum, x[i * width + j], 1e-5);
+        assertEquals(sum / weights, x[i * width + j], 1e-5);
       }
     }
+  }
+
+  private static double lanczos(double t) {
+    double a = Math.PI * t;
+    if (a == 0) {
+      return 1;
+    }
+    return Math.abs(t) < 3 ? 3 * Math.sin(a) * Math.sin(a / 3) / (a * a) : 0;
   }
 
   private static int clamp(int k, int n) {
@@ -241,11 +267,12 @@ class BaselineTest {
     Shape shape = new Shape(1, 4, 4);
     double[] y = Matrices.normal(new SplittableRandom(6), 16);
     DenseOperator identity = dense(shape, shape, Matrices.diagonal(16, i -> 1));
-    assertArrayEquals(y, solve(new Bicubic(new Bicubic.Spec()), identity, y, 0.1), 1e-6);
+    assertArrayEquals(y, solve(interpolation(Interpolation.BICUBIC), identity, y, 0.1), 1e-6);
     DenseOperator flat = dense(shape, new Shape(16), Matrices.diagonal(16, i -> 1));
     PriorArtException e =
         assertThrows(
-            PriorArtException.class, () -> solve(new Bicubic(new Bicubic.Spec()), flat, y, 0.1));
+            PriorArtException.class,
+            () -> solve(interpolation(Interpolation.BICUBIC), flat, y, 0.1));
     assertEquals(ErrorKind.FAILED_PRECONDITION, e.kind());
   }
 }

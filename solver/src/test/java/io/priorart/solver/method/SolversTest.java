@@ -14,15 +14,15 @@ import java.util.Set;
 import org.junit.jupiter.api.Test;
 
 class SolversTest {
-  private static final SolverMethod<Bicubic.Spec> EXTRA =
+  private static final SolverMethod<Interpolation.Spec> EXTRA =
       new SolverMethod<>(
           "opencv-telea",
           "From another module",
           "",
           Set.of(),
-          Bicubic.Spec.class,
-          Map.of("fast", new Bicubic.Spec(), "paper", new Bicubic.Spec()),
-          Bicubic::new);
+          Interpolation.Spec.class,
+          Map.of("fast", new Interpolation.Spec(), "paper", new Interpolation.Spec()),
+          spec -> Interpolation.BICUBIC.create().apply(spec));
 
   @Test
   void findsByNameAndSuggestsTheNearest() {

@@ -12,17 +12,21 @@ import io.priorart.solver.SolveContext;
 import io.priorart.solver.SolverMethod;
 import java.util.Map;
 import java.util.Set;
+import java.util.function.DoubleUnaryOperator;
 
 /**
- * Interpolates a smaller measurement up to the picture's size by cubic convolution (Keys 1981, a =
- * -1/2) with half-pixel centres and edge pixels repeated; a measurement of the picture's own size
- * is returned as it is, which is the "do nothing" baseline of blur and noise.
+ * Interpolates a smaller measurement up to the picture's size with half-pixel centres and edge
+ * pixels repeated; a measurement of the picture's own size is returned as it is, which is the "do
+ * nothing" baseline of blur and noise. Kernels: cubic convolution (Keys 1981, a = -1/2), and
+ * Lanczos' windowed sinc of three lobes, {@code sinc(t) sinc(t/3)}, its weights normalised to sum
+ * to 1.
  *
  * <p>The factor is the smallest whole {@code f} with {@code ceil(H/f) = h} and {@code ceil(W/f) =
  * w}; pixel {@code i} lies at {@code (i + 1/2)/f - 1/2} of the measurement.
  */
-public final class Bicubic implements InverseSolver {
-  public static final SolverMethod<Spec> METHOD =
+public final class Interpolation implements InverseSolver {
+  /** Cubic convolution. */
+  public static final SolverMethod<Spec> BICUBIC =
       new SolverMethod<>(
           "bicubic",
           "Cubic interpolation of a smaller measurement; one of equal size is returned as it is",
@@ -30,12 +34,32 @@ public final class Bicubic implements InverseSolver {
           Set.of(),
           Spec.class,
           Map.of("fast", new Spec(), "paper", new Spec()),
-          Bicubic::new);
+          spec -> new Interpolation(Interpolation::keys, 2));
+
+  /** Lanczos of three lobes. */
+  public static final SolverMethod<Spec> LANCZOS =
+      new SolverMethod<>(
+          "lanczos",
+          "Lanczos interpolation of a smaller measurement; one of equal size is returned as it is",
+          "Duchon, Lanczos Filtering in One and Two Dimensions, Journal of Applied Meteorology 1979",
+          Set.of(),
+          Spec.class,
+          Map.of("fast", new Spec(), "paper", new Spec()),
+          spec -> new Interpolation(Interpolation::windowedSinc, 3));
 
   /** No parameters. */
   public record Spec() {}
 
-  public Bicubic(Spec spec) {}
+  private final DoubleUnaryOperator kernel;
+  private final int radius;
+
+  /**
+   * @param kernel of the distance in measured pixels, 0 beyond {@code radius}
+   */
+  private Interpolation(DoubleUnaryOperator kernel, int radius) {
+    this.kernel = kernel;
+    this.radius = radius;
+  }
 
   @Override
   public NDArray solve(Problem problem, LatentDiffusionModel model, SolveContext context) {
@@ -68,7 +92,7 @@ public final class Bicubic implements InverseSolver {
     }
     throw new PriorArtException(
         ErrorKind.FAILED_PRECONDITION,
-        "bicubic interpolates a complete, smaller picture; this operator measures "
+        "interpolation needs a complete, smaller picture; this operator measures "
             + measured
             + " of "
             + image
@@ -82,14 +106,18 @@ public final class Bicubic implements InverseSolver {
   }
 
   /** {@code [size, measured]}; each row sums to 1. */
-  private static NDArray weights(NDManager manager, int size, int measured, int factor) {
+  private NDArray weights(NDManager manager, int size, int measured, int factor) {
     float[] weights = new float[size * measured];
     for (int i = 0; i < size; i++) {
       double centre = (i + 0.5) / factor - 0.5;
-      int first = (int) Math.floor(centre) - 1;
-      for (int k = first; k < first + 4; k++) {
+      int first = (int) Math.floor(centre) - radius + 1;
+      double sum = 0;
+      for (int k = first; k < first + 2 * radius; k++) {
+        sum += kernel.applyAsDouble(centre - k);
+      }
+      for (int k = first; k < first + 2 * radius; k++) {
         int edge = Math.min(Math.max(k, 0), measured - 1);
-        weights[i * measured + edge] += (float) keys(centre - k);
+        weights[i * measured + edge] += (float) (kernel.applyAsDouble(centre - k) / sum);
       }
     }
     return manager.create(weights, new Shape(size, measured));
@@ -101,5 +129,13 @@ public final class Bicubic implements InverseSolver {
       return (1.5 * d - 2.5) * d * d + 1;
     }
     return d < 2 ? ((-0.5 * d + 2.5) * d - 4) * d + 2 : 0;
+  }
+
+  private static double windowedSinc(double t) {
+    return Math.abs(t) >= 3 ? 0 : sinc(t) * sinc(t / 3);
+  }
+
+  private static double sinc(double t) {
+    return t == 0 ? 1 : Math.sin(Math.PI * t) / (Math.PI * t);
   }
 }
