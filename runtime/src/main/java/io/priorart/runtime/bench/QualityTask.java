@@ -26,7 +26,7 @@ public record QualityTask(
     known("inpainting-92", "inpainting:random=0.92", 0.01);
     known("super-resolution-4", "super-resolution:factor=4", 0.01);
     known("gaussian-blur-3", "gaussian-blur:sigma=3", 0.01);
-    known("motion-blur-31", "motion-blur:length=31,angle=30", 0.01);
+    known("motion-blur-31", "motion-blur:length=31", 0.01);
     known("denoising-0.1", "identity", 0.1);
     known("wrong-blur-5-as-3", "gaussian-blur:sigma=5", "gaussian-blur:sigma=3", 0.01);
   }
