@@ -18,7 +18,7 @@ import picocli.CommandLine.Parameters;
 /** {@code priorart compare}. */
 @Command(
     name = "compare",
-    description = "Says how alike two pictures of one size are: PSNR, SSIM, MS-SSIM.",
+    description = "Says how alike two pictures of one size are: PSNR, SSIM, MS-SSIM, GMSD.",
     mixinStandardHelpOptions = true)
 final class CompareCommand implements Callable<Integer> {
   @Parameters(index = "0", paramLabel = "A")
@@ -46,6 +46,7 @@ final class CompareCommand implements Callable<Integer> {
     values.put("psnr", c.psnr());
     values.put("ssim", c.ssim());
     values.put("ms_ssim", c.msSsim());
+    values.put("gmsd", c.gmsd());
     if (inside != null) {
       values.put("psnr_inside", c.psnrInside());
       values.put("psnr_outside", c.psnrOutside());

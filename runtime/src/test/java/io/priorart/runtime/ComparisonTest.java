@@ -6,15 +6,87 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import ai.djl.ndarray.types.Shape;
 import io.priorart.runtime.image.Picture;
+import io.priorart.runtime.image.PictureFiles;
 import io.priorart.solver.HostTensor;
 import io.priorart.solver.NoiseSource;
 import io.priorart.solver.PriorArtException;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
 import org.junit.jupiter.api.Test;
 
-/** Metrics against a direct double loop; the parsing of operators. */
+/**
+ * Metrics against a direct double loop and against other implementations
+ * (testdata/fixtures/make_metrics.py); the parsing of operators.
+ */
 class ComparisonTest {
+  private static final Path TESTDATA = Path.of(System.getProperty("priorart.home"), "testdata");
+
+  private record Pair(
+      String picture,
+      int width,
+      int height,
+      String change,
+      double ssim,
+      Double msSsim,
+      double gmsd) {}
+
+  private record Measured(List<Pair> pairs) {}
+
+  /** The upper left part of a picture, as it is or changed as make_metrics.py changes it. */
+  private static Picture part(Picture all, Pair pair, String change) {
+    int w = pair.width();
+    int h = pair.height();
+    float[] out = new float[3 * w * h];
+    for (int c = 0; c < 3; c++) {
+      for (int y = 0; y < h; y++) {
+        for (int x = 0; x < w; x++) {
+          int from = change.equals("rolled") ? (x + w - 1) % w : x;
+          float sample = all.pixels().values()[(c * all.height() + y) * all.width() + from];
+          int v = Math.round((sample + 1) * 127.5f);
+          int changed =
+              switch (change) {
+                case "posterised" -> v & 0xE0;
+                case "darker" -> v >> 1;
+                default -> v;
+              };
+          out[(c * h + y) * w + x] = changed / 127.5f - 1;
+        }
+      }
+    }
+    return all.withPixels(new HostTensor(new Shape(1, 3, h, w), out));
+  }
+
+  @Test
+  void agreesWithOtherImplementations() throws IOException {
+    List<Pair> pairs =
+        Json.read(
+                Files.readString(TESTDATA.resolve("fixtures").resolve("metrics.json")),
+                Measured.class)
+            .pairs();
+    assertEquals(6, pairs.size());
+    for (Pair pair : pairs) {
+      Picture all =
+          PictureFiles.read(TESTDATA.resolve("pictures").resolve(pair.picture()), Limits.PIXELS);
+      Comparison c = Comparison.of(part(all, pair, ""), part(all, pair, pair.change()), null);
+      assertEquals(pair.ssim(), c.ssim(), 1e-6, pair.toString());
+      assertEquals(
+          pair.msSsim() == null ? Double.NaN : pair.msSsim(), c.msSsim(), 1e-6, pair.toString());
+      assertEquals(pair.gmsd(), c.gmsd(), 1e-6, pair.toString());
+    }
+  }
+
+  @Test
+  void gmsdOfEqualPicturesIsZero() {
+    Picture a = noisy(33, 20, 0);
+    assertEquals(0, Comparison.of(a, a, null).gmsd(), 1e-12);
+    double little = Comparison.of(a, noisy(33, 20, 0.05), null).gmsd();
+    double much = Comparison.of(a, noisy(33, 20, 0.3), null).gmsd();
+    assertTrue(0 < little && little < much, little + " " + much);
+  }
+
   private static Picture noisy(int w, int h, double amount) {
     float[] base = new float[w * h];
     float[] noise = new NoiseSource(3).normal(new Shape(w * h)).values();
