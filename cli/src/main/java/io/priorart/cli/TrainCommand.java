@@ -4,6 +4,7 @@ import io.priorart.models.network.AutoencoderKL;
 import io.priorart.models.network.DenoisingUNet;
 import io.priorart.models.train.AutoencoderTraining;
 import io.priorart.models.train.DenoiserTraining;
+import io.priorart.models.train.DiffusionTarget;
 import io.priorart.models.train.DiffusionTraining;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
@@ -169,6 +170,27 @@ final class TrainCommand {
         description = "Share of pictures shown without caption. Default: ${DEFAULT-VALUE}")
     private double captionDropout;
 
+    @Option(
+        names = "--target",
+        defaultValue = "v",
+        description = "What the network says: epsilon or v. Default: ${DEFAULT-VALUE}")
+    private DiffusionTarget target;
+
+    @Option(
+        names = "--min-snr",
+        defaultValue = "0",
+        description =
+            "Bound of the signal-to-noise ratio in the weight of a timestep (Hang et al. 2023, who take"
+                + " 5); 0 weighs all alike. Default: ${DEFAULT-VALUE}")
+    private double minSnr;
+
+    @Option(
+        names = "--input-perturbation",
+        defaultValue = "0",
+        description =
+            "Noise on the noise that the network sees (Ning et al. 2023, who take 0.1). Default: ${DEFAULT-VALUE}")
+    private double inputPerturbation;
+
     @Override
     public Integer call() throws Exception {
       DiffusionTraining.Options options =
@@ -183,6 +205,7 @@ final class TrainCommand {
               batch,
               learningRate,
               captionDropout,
+              new DiffusionTraining.Objective(target, minSnr, inputPerturbation),
               common.duration(),
               common.seed());
       return common.run(

@@ -6,6 +6,7 @@ import io.priorart.models.network.ClipTextModel;
 import io.priorart.models.network.ConfigNode;
 import io.priorart.models.network.DenoisingUNet;
 import io.priorart.models.network.UNet2DConditionModel;
+import io.priorart.models.train.DiffusionTarget;
 import io.priorart.solver.ErrorKind;
 import io.priorart.solver.PriorArtException;
 import java.io.IOException;
@@ -126,6 +127,10 @@ final class TrainResumeCommand implements Callable<Integer> {
       add(arguments, "--layers-per-block", unet.integer("layers_per_block", 2, 1, 32));
       add(arguments, "--heads", unet.integer("attention_head_dim", 8, 1, 4096));
       add(arguments, "--text-width", text.integer("hidden_size", 768, 1, 4096));
+      String predicted =
+          ConfigNode.read(from.resolve("scheduler/scheduler_config.json"))
+              .text("prediction_type", "epsilon");
+      add(arguments, "--target", DiffusionTarget.of(predicted));
       add(arguments, "--text-layers", text.integer("num_hidden_layers", 12, 1, 64));
     } else if (Files.exists(from.resolve("vae/config.json"))) {
       AutoencoderKL.Config c = AutoencoderKL.Config.of(config("vae"));

@@ -30,6 +30,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -38,9 +39,9 @@ import java.util.function.Function;
 
 /**
  * Trains a text-conditioned {@link UNet2DConditionModel} together with its text encoder on the
- * latents of a finished auto-encoder: {@code E || v_theta(z_t, t, caption) - v ||^2}, {@code v =
- * sqrt(alphaBar) eps - sqrt(1-alphaBar) z_0} (Salimans and Ho 2022, arXiv 2202.00512), captions
- * left out at random for classifier-free guidance (Ho and Salimans 2022, arXiv 2207.12598).
+ * latents of a finished auto-encoder: {@code E w(t) || F(z_t, t, caption) - target ||^2}, the
+ * target and the weights by {@link Objective}, captions left out at random for classifier-free
+ * guidance (Ho and Salimans 2022, arXiv 2207.12598).
  */
 public final class DiffusionTraining {
   /**
@@ -59,8 +60,34 @@ public final class DiffusionTraining {
       int batch,
       double learningRate,
       double captionDropout,
+      Objective objective,
       Duration duration,
       long seed) {}
+
+  /**
+   * What the denoiser learns.
+   *
+   * @param minSnr bound of the signal-to-noise ratio in {@link DiffusionTarget#weight}; 0 for none
+   * @param inputPerturbation {@code gamma}: the network sees {@code eps + gamma xi} for {@code
+   *     eps}, {@code xi ~ N(0, I)}, and learns the target of {@code eps} (Ning et al., "Input
+   *     Perturbation Reduces Exposure Bias in Diffusion Models", ICML 2023, arXiv 2301.11706; 0.1
+   *     there)
+   */
+  public record Objective(DiffusionTarget target, double minSnr, double inputPerturbation) {
+    /** v, all timesteps alike, nothing perturbed. */
+    public static final Objective DEFAULT = new Objective(DiffusionTarget.V, 0, 0);
+
+    public Objective {
+      requireRange("min-snr", minSnr, 1000);
+      requireRange("input-perturbation", inputPerturbation, 1);
+    }
+
+    private static void requireRange(String field, double value, double max) {
+      if (!(value >= 0 && value <= max)) {
+        throw PriorArtException.badField(field, "must be 0 to " + (long) max + ", was " + value);
+      }
+    }
+  }
 
   private static final int MAX_TOKENS = 32;
   private static final int TRAIN_TIMESTEPS = 1000;
@@ -136,21 +163,25 @@ public final class DiffusionTraining {
     Value hyper = g.input("hyper");
     Value z0 = g.input("z0");
     Value noise = g.input("noise");
+    Value seen = g.input("seen");
     Value signalRate = g.input("signal_rate");
     Value noiseRate = g.input("noise_rate");
+    Value targetSignal = g.input("target_signal");
+    Value targetNoise = g.input("target_noise");
+    Value weight = g.input("weight");
     Value timestep = g.input("timestep");
     Value ids = g.input("input_ids");
-    Value zt = g.add(g.mul(z0, signalRate), g.mul(noise, noiseRate));
-    Value v = g.sub(g.mul(noise, signalRate), g.mul(z0, noiseRate));
+    Value zt = g.add(g.mul(z0, signalRate), g.mul(seen, noiseRate));
+    Value target = g.add(g.mul(noise, targetNoise), g.mul(z0, targetSignal));
     Value context = text.forward(g, ids);
     Value predicted = g.toFloat32(unet.forward(g, g.toCompute(zt, true), timestep, context));
-    Value error = g.sub(predicted, v);
-    Value loss = g.call("torch.mean", g.mul(error, error));
+    Value error = g.sub(predicted, target);
+    Value loss = g.call("torch.mean", g.mul(g.mul(error, error), weight));
     return TrainingScript.finish(builder, g, loss, hyper);
   }
 
   /** A picture's scaled latent {@code [c, h, w]} on the host, with its caption's token ids. */
-  private record Latent(int channels, int height, int width, float[] values, long[] ids) {
+  record Latent(int channels, int height, int width, float[] values, long[] ids) {
     void crop(NoiseSource random, int size, float[] target, int offset) {
       int y0 = random.below(height - size + 1);
       int x0 = random.below(width - size + 1);
@@ -201,7 +232,11 @@ public final class DiffusionTraining {
     return latents;
   }
 
-  private static NDArray[] batch(
+  /**
+   * What a step takes after its rates: z_0, eps, what the network sees for eps, then {@code [N, 1,
+   * 1, 1]} each: rates of z_0 and noise, of both in the target, weight; timesteps, token ids.
+   */
+  static NDArray[] batch(
       Options options,
       List<Latent> latents,
       long[] empty,
@@ -213,29 +248,41 @@ public final class DiffusionTraining {
     int channels = latents.get(0).channels();
     int latentSize = channels * size * size;
     float[] z0 = new float[n * latentSize];
-    float[] signal = new float[n];
-    float[] noise = new float[n];
+    float[] rates = new float[5 * n];
     float[] timesteps = new float[n];
     long[] ids = new long[n * MAX_TOKENS];
+    Objective objective = options.objective();
     for (int i = 0; i < n; i++) {
       Latent latent = latents.get(random.below(latents.size()));
       latent.crop(random, size, z0, i * latentSize);
       int t = random.below(TRAIN_TIMESTEPS);
       timesteps[i] = t;
-      signal[i] = (float) Math.sqrt(schedule.alphaBar(t));
-      noise[i] = (float) Math.sqrt(1 - schedule.alphaBar(t));
+      double alphaBar = schedule.alphaBar(t);
+      rates[i] = (float) Math.sqrt(alphaBar);
+      rates[n + i] = (float) Math.sqrt(1 - alphaBar);
+      rates[2 * n + i] = (float) objective.target().signal(alphaBar);
+      rates[3 * n + i] = (float) objective.target().noise(alphaBar);
+      rates[4 * n + i] = (float) objective.target().weight(alphaBar, objective.minSnr());
       boolean dropped = random.uniform() < options.captionDropout();
       System.arraycopy(dropped ? empty : latent.ids(), 0, ids, i * MAX_TOKENS, MAX_TOKENS);
     }
     Shape shape = new Shape(n, channels, size, size);
-    return new NDArray[] {
-      manager.create(z0, shape),
-      random.normal(manager, shape),
-      manager.create(signal, new Shape(n, 1, 1, 1)),
-      manager.create(noise, new Shape(n, 1, 1, 1)),
-      manager.create(timesteps),
-      manager.create(ids, new Shape(n, MAX_TOKENS))
-    };
+    NDArray noise = random.normal(manager, shape);
+    NDArray seen = noise;
+    if (objective.inputPerturbation() > 0) {
+      seen = noise.add(random.normal(manager, shape).mul(objective.inputPerturbation()));
+    }
+    NDArray[] inputs = new NDArray[10];
+    inputs[0] = manager.create(z0, shape);
+    inputs[1] = noise;
+    inputs[2] = seen;
+    for (int k = 0; k < 5; k++) {
+      float[] rate = Arrays.copyOfRange(rates, k * n, (k + 1) * n);
+      inputs[3 + k] = manager.create(rate, new Shape(n, 1, 1, 1));
+    }
+    inputs[8] = manager.create(timesteps);
+    inputs[9] = manager.create(ids, new Shape(n, MAX_TOKENS));
+    return inputs;
   }
 
   private static int writeTokenizer(Path checkpoint, List<TrainingPicture> pictures, int size)
@@ -322,7 +369,7 @@ public final class DiffusionTraining {
     scheduler.put("beta_start", BETA_START);
     scheduler.put("clip_sample", false);
     scheduler.put("num_train_timesteps", TRAIN_TIMESTEPS);
-    scheduler.put("prediction_type", "v_prediction");
+    scheduler.put("prediction_type", options.objective().target().predictionType());
     scheduler.put("set_alpha_to_one", true);
     scheduler.put("steps_offset", 0);
     scheduler.put("timestep_spacing", "trailing");

@@ -145,7 +145,19 @@ class TrainingTest {
     AutoencoderTraining.run(TINY, options(), pictures(), lap("vae.state", checkpoint, null));
     DiffusionTraining.run(
         new DiffusionTraining.Options(
-            new int[] {16, 32}, 1, 4, 16, 1, 600, 8, 2, 1e-3, 0.1, Duration.ofMinutes(5), 1),
+            new int[] {16, 32},
+            1,
+            4,
+            16,
+            1,
+            600,
+            8,
+            2,
+            1e-3,
+            0.1,
+            DiffusionTraining.Objective.DEFAULT,
+            Duration.ofMinutes(5),
+            1),
         pictures(),
         lap("diffusion.state", checkpoint, null));
     try (Prior pipeline = ModelFamilies.load(checkpoint, CompileOptions.REFERENCE)) {
