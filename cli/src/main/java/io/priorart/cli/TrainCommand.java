@@ -81,6 +81,18 @@ final class TrainCommand {
             "Weight of the difference of horizontal and vertical gradients. Default: ${DEFAULT-VALUE}")
     private double gradientWeight;
 
+    @Option(
+        names = "--gradient-scales",
+        defaultValue = "1",
+        description =
+            "Scales that gradients are compared at, each half of the one before. Default: ${DEFAULT-VALUE}")
+    private int gradientScales;
+
+    @Option(
+        names = "--squared",
+        description = "Count the error of pixels squared (L2) instead of absolute (L1).")
+    private boolean squared;
+
     @Override
     public Integer call() throws Exception {
       AutoencoderKL.Config config =
@@ -92,6 +104,8 @@ final class TrainCommand {
               learningRate,
               klWeight,
               gradientWeight,
+              gradientScales,
+              squared,
               common.duration(),
               common.seed());
       return common.run(

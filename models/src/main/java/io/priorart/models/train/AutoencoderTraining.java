@@ -11,6 +11,7 @@ import io.priorart.models.engine.Value;
 import io.priorart.models.network.AutoencoderKL;
 import io.priorart.solver.HostTensor;
 import io.priorart.solver.NoiseSource;
+import io.priorart.solver.PriorArtException;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -23,15 +24,18 @@ import java.util.Map;
 import java.util.function.Function;
 
 /**
- * Trains an {@link AutoencoderKL}: {@code |x - D(z)| + gradientWeight |grad (x - D(z))| + klWeight
- * KL(q(z|x) || N(0, I))} with {@code z} drawn from the posterior (Rombach et al. 2022, without the
- * discriminator and the perceptual network).
+ * Trains an {@link AutoencoderKL}: {@code rho(x - D(z)) + gradientWeight sum_k |grad P^k (x -
+ * D(z))| / K + klWeight KL(q(z|x) || N(0, I))} with {@code z} drawn from the posterior, {@code rho}
+ * the mean absolute or squared error and {@code P} halving by means (Rombach et al. 2022, with the
+ * structure of K scales for the perceptual network, without the discriminator).
  */
 public final class AutoencoderTraining {
   /**
    * @param patch side of the training crops in pixels, a multiple of the stride
    * @param klWeight weight of the KL divergence per latent element
    * @param gradientWeight weight of the difference of horizontal and vertical gradients
+   * @param gradientScales K, how many scales these are taken at: the picture's own, then halves
+   * @param squared whether the error counts squared instead of absolute
    */
   public record Options(
       int patch,
@@ -39,8 +43,21 @@ public final class AutoencoderTraining {
       double learningRate,
       double klWeight,
       double gradientWeight,
+      int gradientScales,
+      boolean squared,
       Duration duration,
-      long seed) {}
+      long seed) {
+    public Options {
+      if (gradientScales < 1 || patch >> (gradientScales - 1) < 2) {
+        throw PriorArtException.badField(
+            "gradient-scales",
+            "must be at least 1 and leave two pixels of a crop of "
+                + patch
+                + ", was "
+                + gradientScales);
+      }
+    }
+  }
 
   private AutoencoderTraining() {}
 
@@ -59,9 +76,15 @@ public final class AutoencoderTraining {
     Value z = g.add(mean, g.mul(g.exp(g.mul(logVariance, 0.5)), noise));
     Value y = g.toFloat32Loss(decoder.forward(g, g.toCompute(z, true)), true);
     Value error = g.sub(y, g.toFloat32Loss(x, true));
-    Value absolute = g.call("torch.mean", g.call("torch.abs", error));
-    int size = options.patch();
-    Value gradient = g.add(meanDifference(g, error, 3, size), meanDifference(g, error, 2, size));
+    Value magnitude = options.squared() ? g.mul(error, error) : g.call("torch.abs", error);
+    Value distance = g.call("torch.mean", magnitude);
+    Value gradient = gradients(g, error, options.patch());
+    Value scaled = error;
+    for (int k = 1; k < options.gradientScales(); k++) {
+      scaled = g.call("torch.avg_pool2d", scaled, Graph.raw("[2, 2]"));
+      gradient = g.add(gradient, gradients(g, scaled, options.patch() >> k));
+    }
+    gradient = g.mul(gradient, 1.0 / options.gradientScales());
     Value kl =
         g.mul(
             g.call(
@@ -70,9 +93,13 @@ public final class AutoencoderTraining {
             0.5);
     Value loss =
         g.add(
-            g.add(absolute, g.mul(gradient, options.gradientWeight())),
+            g.add(distance, g.mul(gradient, options.gradientWeight())),
             g.mul(kl, options.klWeight()));
-    return TrainingScript.finish(builder, g, loss, hyper, absolute, kl);
+    return TrainingScript.finish(builder, g, loss, hyper, distance, gradient, kl);
+  }
+
+  private static Value gradients(Graph g, Value error, int size) {
+    return g.add(meanDifference(g, error, 3, size), meanDifference(g, error, 2, size));
   }
 
   private static Value meanDifference(Graph g, Value x, int dim, int size) {
@@ -107,7 +134,7 @@ public final class AutoencoderTraining {
               options.batch(),
               options.seed(),
               random,
-              List.of("absolute", "kl"))
+              List.of("distance", "gradient", "kl"))
           .run(
               trainer,
               () ->

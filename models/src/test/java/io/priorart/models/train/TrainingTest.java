@@ -45,7 +45,8 @@ class TrainingTest {
   @TempDir private Path dir;
 
   private static AutoencoderTraining.Options options() {
-    return new AutoencoderTraining.Options(16, 4, 5e-3, 1e-6, 0.5, Duration.ofMinutes(5), 1);
+    return new AutoencoderTraining.Options(
+        16, 4, 5e-3, 1e-6, 0.5, 1, false, Duration.ofMinutes(5), 1);
   }
 
   private static List<TrainingPicture> pictures() {
@@ -312,15 +313,16 @@ class TrainingTest {
     AutoencoderTraining.run(TINY, options(), pictures(), lap("vae.state", dir.resolve("a"), null));
     AutoencoderTraining.run(TINY, options(), pictures(), lap("vae.state", dir.resolve("b"), null));
     List<String> lines = Files.readAllLines(csv);
-    assertEquals("step,loss,learning_rate,absolute,kl,samples_per_second,seconds", lines.get(0));
+    assertEquals(
+        "step,loss,learning_rate,distance,gradient,kl,samples_per_second,seconds", lines.get(0));
     assertEquals(3, lines.size());
     double seconds = 0;
     for (int lap = 1; lap <= 2; lap++) {
       String[] row = lines.get(lap).split(",");
       assertEquals(3L * lap, Long.parseLong(row[0]));
       assertTrue(Double.parseDouble(row[1]) > Double.parseDouble(row[3]), "loss holds its term");
-      assertTrue(Double.parseDouble(row[6]) >= seconds, "seconds are those of all laps");
-      seconds = Double.parseDouble(row[6]);
+      assertTrue(Double.parseDouble(row[7]) >= seconds, "seconds are those of all laps");
+      seconds = Double.parseDouble(row[7]);
     }
     try (var files = Files.list(dir)) {
       assertEquals(1, files.filter(f -> f.toString().contains("vae.state.csv.")).count());
