@@ -14,12 +14,14 @@ final class Baselines {
       Map.of(
           "tv",
           Map.of(
-              "strength", List.of("0.1", "0.3", "1", "3", "10", "30", "100"),
+              "strength",
+                  List.of(
+                      "0.01", "0.03", "0.06", "0.1", "0.2", "0.3", "0.5", "0.7", "1", "1.5", "3"),
               "iterations", List.of("600")),
           "wiener",
           Map.of(
               "exponent", List.of("1.5", "2", "2.5", "3"),
-              "contrast", List.of("0.25", "0.5", "1"),
+              "contrast", List.of("0.25", "0.5", "1", "2"),
               "iterations", List.of("200")),
           "pseudo-inverse",
           Map.of("rcond", List.of("0.01", "0.03", "0.1", "0.2", "0.3", "0.5")),
