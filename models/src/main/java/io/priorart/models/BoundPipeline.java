@@ -4,22 +4,28 @@ import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.Shape;
 import io.priorart.solver.Conditioning;
+import io.priorart.solver.HostTensor;
 import io.priorart.solver.Linearization;
 import io.priorart.solver.NoiseSchedule;
 import io.priorart.solver.PriorArtException;
+import java.util.ArrayList;
+import java.util.List;
 
 /** A {@link DiffusionPipeline} seen through pictures of one size. */
 final class BoundPipeline extends BoundPrior {
   private final DiffusionPipeline pipeline;
   private final Shape latentShape;
 
+  /** What an inpainting variant sees besides; made when it is first needed. */
+  private HostTensor seen;
+
   BoundPipeline(DiffusionPipeline pipeline, int height, int width) {
-    super(pipeline.vae().inChannels(), height, width, pipeline.stride());
+    super(pipeline.codec().channels(), height, width, pipeline.stride());
     this.pipeline = pipeline;
-    int stride = pipeline.vae().stride();
+    int stride = pipeline.codec().stride();
     latentShape =
         new Shape(
-            pipeline.vae().latentChannels(),
+            pipeline.codec().latentChannels(),
             paddedRows.length / stride,
             paddedColumns.length / stride);
   }
@@ -43,7 +49,7 @@ final class BoundPipeline extends BoundPrior {
   public NDArray encode(NDArray x) {
     encode.incrementAndGet();
     try (Arguments a = picture(x)) {
-      return a.call(pipeline.encoder(), "encode");
+      return a.call(pipeline.codec().encoder(), "encode");
     }
   }
 
@@ -51,7 +57,7 @@ final class BoundPipeline extends BoundPrior {
   public Linearization encodeAt(NDArray x) {
     encode.incrementAndGet();
     Arguments a = picture(x);
-    return a.linearize(pipeline.encoder(), "encode", encodePullback);
+    return a.linearize(pipeline.codec().encoder(), "encode", encodePullback);
   }
 
   private Arguments picture(NDArray x) {
@@ -64,14 +70,14 @@ final class BoundPipeline extends BoundPrior {
   public NDArray decode(NDArray z) {
     decode.incrementAndGet();
     try (Arguments a = latent(z)) {
-      return a.call(pipeline.decoder(), "decode");
+      return a.call(pipeline.codec().decoder(), "decode");
     }
   }
 
   @Override
   public Linearization decodeAt(NDArray z) {
     decode.incrementAndGet();
-    return latent(z).linearize(pipeline.decoder(), "decode", decodePullback);
+    return latent(z).linearize(pipeline.codec().decoder(), "decode", decodePullback);
   }
 
   private Arguments latent(NDArray z) {
@@ -85,7 +91,7 @@ final class BoundPipeline extends BoundPrior {
   public NDArray denoise(NDArray z, double sigma, Conditioning conditioning) {
     denoise.addAndGet(conditioning.guided() ? 2 : 1);
     try (Arguments a = noisy(z, sigma, conditioning)) {
-      return a.call(pipeline.unet(), method(conditioning));
+      return a.call(pipeline.unet(), DiffusionPipeline.method(conditioning));
     }
   }
 
@@ -93,11 +99,7 @@ final class BoundPipeline extends BoundPrior {
   public Linearization denoiseAt(NDArray z, double sigma, Conditioning conditioning) {
     denoise.addAndGet(conditioning.guided() ? 2 : 1);
     return noisy(z, sigma, conditioning)
-        .linearize(pipeline.unet(), method(conditioning), denoisePullback);
-  }
-
-  private static String method(Conditioning conditioning) {
-    return conditioning.guided() ? "denoise_guided" : "denoise";
+        .linearize(pipeline.unet(), DiffusionPipeline.method(conditioning), denoisePullback);
   }
 
   private Arguments noisy(NDArray z, double sigma, Conditioning conditioning) {
@@ -117,11 +119,63 @@ final class BoundPipeline extends BoundPrior {
               (float) prediction.out(sigma),
               (float) conditioning.guidanceScale()
             });
-    NDArray timestep = m.create(new float[] {(float) prediction.timestep(schedule(), sigma)});
+    List<NDArray> owned = new ArrayList<>();
+    owned.add(rates);
+    owned.add(m.create(new float[] {(float) prediction.timestep(schedule(), sigma)}));
+    if (pipeline.inpaints()) {
+      owned.add(allToRepaint(m));
+    }
+    if (pipeline.takesSizes()) {
+      float height = imageShape().get(1);
+      float width = imageShape().get(2);
+      owned.add(m.create(new float[] {height, width, 0, 0, height, width}, new Shape(1, 6)));
+    }
+    if (pipeline.guidanceEmbedding() > 0) {
+      owned.add(guidanceEmbedding(m, conditioning.guidanceScale()));
+    }
     // the arguments close what they own: the text is the caller's
-    return conditioning.guided()
-        ? new Arguments(z, rates, timestep).with(conditioning.positive(), conditioning.negative())
-        : new Arguments(z, rates, timestep).with(conditioning.positive());
+    List<NDArray> text = new ArrayList<>();
+    text.add(conditioning.positive());
+    if (pipeline.takesSizes()) {
+      text.add(conditioning.positivePooled());
+    }
+    if (conditioning.guided()) {
+      text.add(conditioning.negative());
+      if (pipeline.takesSizes()) {
+        text.add(conditioning.negativePooled());
+      }
+    }
+    return new Arguments(z, owned.toArray(new NDArray[0])).with(text.toArray(new NDArray[0]));
+  }
+
+  /** A mask of ones and the latent of a picture of zeros, {@code [1, 1 + c, h, w]}. */
+  private synchronized NDArray allToRepaint(NDManager target) {
+    if (seen == null) {
+      try (NDManager scratch = pipeline.manager().newSubManager();
+          Arguments a = picture(scratch.zeros(new Shape(1).addAll(imageShape())))) {
+        NDArray latent = a.call(pipeline.codec().encoder(), "encode");
+        NDArray mask = scratch.ones(new Shape(1, 1, latentShape.get(1), latentShape.get(2)));
+        seen = HostTensor.of(mask.concat(latent, 1));
+      }
+    }
+    return seen.to(target);
+  }
+
+  /**
+   * {@code [sin, cos](1000 (w - 1) 10000^(-i/(n/2 - 1)))}, the embedding of a guidance scale w that
+   * latent consistency models are trained with (Meng et al., "On Distillation of Guided Diffusion
+   * Models", CVPR 2023, arXiv 2210.03142; Luo et al. 2023, arXiv 2310.04378).
+   */
+  private NDArray guidanceEmbedding(NDManager target, double guidanceScale) {
+    int width = pipeline.guidanceEmbedding();
+    int half = width / 2;
+    float[] embedding = new float[width];
+    for (int i = 0; i < half; i++) {
+      double angle = 1000 * (guidanceScale - 1) * Math.pow(10000, -i / (half - 1.0));
+      embedding[i] = (float) Math.sin(angle);
+      embedding[half + i] = (float) Math.cos(angle);
+    }
+    return target.create(embedding, new Shape(1, width));
   }
 
   @Override

@@ -9,14 +9,9 @@ import io.priorart.models.engine.Precision;
 import io.priorart.models.engine.Script;
 import io.priorart.models.engine.ScriptBuilder;
 import io.priorart.models.engine.ScriptModule;
-import io.priorart.models.engine.TensorSource;
 import io.priorart.models.engine.Value;
-import io.priorart.models.network.AutoencoderKL;
-import io.priorart.models.network.ClipTextModel;
 import io.priorart.models.network.ConfigNode;
 import io.priorart.models.network.UNet2DConditionModel;
-import io.priorart.models.tokenizer.ClipTokenizer;
-import io.priorart.models.weights.PrefixedSource;
 import io.priorart.solver.Conditioning;
 import io.priorart.solver.ErrorKind;
 import io.priorart.solver.HostTensor;
@@ -25,81 +20,102 @@ import io.priorart.solver.NoiseSchedule;
 import io.priorart.solver.PriorArtException;
 import io.priorart.solver.schedule.BetaSchedule;
 import io.priorart.solver.schedule.VariancePreservingSchedule;
+import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.stream.Stream;
 
 /**
- * A Stable Diffusion checkpoint in the diffusers folder layout, loaded: U-Net, auto-encoder, text
- * encoder, tokenizer, noise schedule. Safe for concurrent use; {@link #bind} gives the solver's
- * view for one picture size.
+ * A checkpoint with a U-Net in the diffusers folder layout, loaded: Stable Diffusion 1.x, 2.x and
+ * XL, their inpainting variants, latent consistency models. U-Net, auto-encoder, text encoders,
+ * noise schedule. Safe for concurrent use; {@link #bind} gives the solver's view for one picture
+ * size.
+ *
+ * <p>An inpainting variant's U-Net also sees a mask and a masked picture's latent. As a prior,
+ * which knows of no mask, it is shown what diffusers shows it when all is to be repainted: a mask
+ * of ones and the latent of a picture of zeros (mid-grey).
  */
 public final class DiffusionPipeline implements Prior {
-  static final String CLASS_NAME = "StableDiffusionPipeline";
+  static final List<String> CLASS_NAMES =
+      List.of(
+          "StableDiffusionPipeline",
+          "StableDiffusionImg2ImgPipeline",
+          "StableDiffusionInpaintPipeline",
+          "StableDiffusionXLPipeline",
+          "StableDiffusionXLImg2ImgPipeline",
+          "StableDiffusionXLInpaintPipeline",
+          "LatentConsistencyModelPipeline",
+          "LatentConsistencyModelImg2ImgPipeline");
+
+  private static final String SECOND = "text_encoder_2";
 
   private final CheckpointFolder folder;
   private final NDManager manager = ScriptModule.newManager();
-  private final AutoencoderKL.Config vae;
   private final UNet2DConditionModel.Config unetConfig;
   private final PredictionType prediction;
   private final NoiseSchedule schedule;
-  private final ClipTokenizer tokenizer;
-  private final ScriptModule unet;
-  private final ScriptModule encoder;
-  private final ScriptModule decoder;
-  private final ScriptModule textEncoder;
-  private final int vocabularySize;
   private final Precision precision;
+  private final boolean zerosForEmpty;
+  private LatentCodec codec;
+  private ScriptModule unet;
+
+  /** One, or XL's two, whose embeddings are laid side by side. */
+  private final List<ClipTextEncoder> texts = new ArrayList<>();
 
   DiffusionPipeline(CheckpointFolder folder, CompileOptions options) {
     this.folder = folder;
     precision = options.precision();
     try {
-      vae = AutoencoderKL.Config.of(folder.config("vae"));
       unetConfig = UNet2DConditionModel.Config.of(folder.config("unet"));
-      ClipTextModel.Config text = ClipTextModel.Config.of(folder.config("text_encoder"));
-      requireMatching(text);
       ConfigNode scheduler = folder.config("scheduler", "scheduler_config.json");
       prediction = PredictionType.of(scheduler);
       schedule = schedule(scheduler);
-      vocabularySize = text.vocabSize();
-      tokenizer = ClipTokenizer.open(folder.path("tokenizer"), text.maxPositionEmbeddings());
-      unet = load(unetScript(options), folder.weights("unet", "diffusion_pytorch_model"));
-      TensorSource vaeWeights = folder.weights("vae", "diffusion_pytorch_model");
-      encoder =
-          load(encoderScript(options), new PrefixedSource(vaeWeights, "encoder.", "quant_conv."));
-      decoder =
-          load(
-              decoderScript(options),
-              new PrefixedSource(vaeWeights, "decoder.", "post_quant_conv."));
-      textEncoder =
-          load(
-              ClipTextModel.compile(text, options),
-              new ClipWeights(folder.weights("text_encoder", "model")));
+      zerosForEmpty = twoTexts() && folder.index().flag("force_zeros_for_empty_prompt", true);
+      codec = LatentCodec.load(folder, manager, options);
+      texts.add(new ClipTextEncoder(folder, "text_encoder", "tokenizer", manager, options));
+      if (twoTexts()) {
+        texts.add(new ClipTextEncoder(folder, SECOND, "tokenizer_2", manager, options));
+      }
+      requireMatching();
+      unet =
+          ScriptModule.load(
+              manager, unetScript(options), folder.weights("unet", "diffusion_pytorch_model"));
     } catch (RuntimeException e) {
-      manager.close();
+      close();
       throw e;
     }
   }
 
-  private ScriptModule load(Script script, TensorSource source) {
-    return ScriptModule.load(manager, script, source);
+  /** Whether the U-Net takes sizes and a pooled prompt, as XL's does. */
+  private boolean twoTexts() {
+    return unetConfig.sizeEmbedding() > 0;
   }
 
-  private void requireMatching(ClipTextModel.Config text) {
-    if (unetConfig.inChannels() != vae.latentChannels()
-        || unetConfig.outChannels() != vae.latentChannels()) {
+  private void requireMatching() {
+    int latent = codec.latentChannels();
+    if (unetConfig.outChannels() != latent
+        || unetConfig.inChannels() != latent && unetConfig.inChannels() != 2 * latent + 1) {
       throw new PriorArtException(
           ErrorKind.FAILED_PRECONDITION,
-          "unet: takes %d and gives %d channels, the auto-encoder's latents have %d"
-              .formatted(unetConfig.inChannels(), unetConfig.outChannels(), vae.latentChannels()));
+          ("unet: takes %d and gives %d channels, the auto-encoder's latents have %d; an inpainting"
+                  + " variant takes %d")
+              .formatted(
+                  unetConfig.inChannels(), unetConfig.outChannels(), latent, 2 * latent + 1));
     }
-    if (text.hiddenSize() != unetConfig.crossAttentionDim()) {
+    int width = texts.stream().mapToInt(ClipTextEncoder::width).sum();
+    if (width != unetConfig.crossAttentionDim()) {
       throw new PriorArtException(
           ErrorKind.FAILED_PRECONDITION,
           "text_encoder: is %d wide, the U-Net attends to %d"
-              .formatted(text.hiddenSize(), unetConfig.crossAttentionDim()));
+              .formatted(width, unetConfig.crossAttentionDim()));
+    }
+    if (twoTexts() && texts.get(1).pooledWidth() != unetConfig.pooledWidth()) {
+      throw new PriorArtException(
+          ErrorKind.FAILED_PRECONDITION,
+          SECOND
+              + ": projects to %d, the U-Net takes %d"
+                  .formatted(texts.get(1).pooledWidth(), unetConfig.pooledWidth()));
     }
   }
 
@@ -130,8 +146,15 @@ public final class DiffusionPipeline implements Prior {
 
   // ---- scripts: the networks with the solver's conventions around them
 
+  /** The method of {@link #unet} that evaluates a conditioning. */
+  static String method(Conditioning conditioning) {
+    return conditioning.guided() ? "denoise_guided" : "denoise";
+  }
+
   /**
-   * {@code denoise(z, rates, timestep, context)}; rates: input scale, skip, out, guidance scale.
+   * {@code denoise(z, rates, timestep, [seen, sizes, guidance,] context [, pooled])}; rates: input
+   * scale, skip, out, guidance scale. The inputs in brackets are there where the checkpoint takes
+   * them. {@code denoise_guided} has positive and negative text, in this order.
    */
   private Script unetScript(CompileOptions options) {
     ScriptBuilder builder = new ScriptBuilder("UNet2DConditionModel", options);
@@ -140,83 +163,67 @@ public final class DiffusionPipeline implements Prior {
     Value sample = plain.input("sample");
     Value timestep = plain.input("timestep");
     Value context = plain.input("encoder_hidden_states");
-    plain.returns(evaluate(plain, net, sample, timestep, context));
+    Map<String, Value> conditions = new LinkedHashMap<>();
+    unetConfig.conditions().keySet().forEach(name -> conditions.put(name, plain.input(name)));
+    plain.returns(evaluate(plain, net, sample, timestep, context, conditions));
+    denoise(builder, net, false);
+    denoise(builder, net, true);
+    return builder.build();
+  }
 
-    Graph g = builder.method("denoise");
+  private void denoise(ScriptBuilder builder, UNet2DConditionModel net, boolean guided) {
+    Graph g = builder.method(guided ? "denoise_guided" : "denoise");
     Value z = g.input("z");
     Value rates = g.input("rates");
-    Value t = g.input("timestep");
-    Value c = g.input("context");
-    Value predicted = evaluate(g, net, g.mul(z, g.slice(rates, 0, 0, 1)), t, expand(g, c, z));
-    g.returns(cleanEstimate(g, z, rates, predicted));
-
-    Graph guided = builder.method("denoise_guided");
-    z = guided.input("z");
-    rates = guided.input("rates");
-    t = guided.input("timestep");
-    Value positive = guided.input("positive");
-    Value negative = guided.input("negative");
-    Value scaled = guided.mul(z, guided.slice(rates, 0, 0, 1));
-    Value both =
-        evaluate(
-            guided,
-            net,
-            guided.concat(0, scaled, scaled),
-            t,
-            guided.concat(0, expand(guided, negative, z), expand(guided, positive, z)));
-    Value fromNegative = guided.chunk(both, 2, 0, 0);
-    Value difference = guided.sub(guided.chunk(both, 2, 0, 1), fromNegative);
-    predicted = guided.add(fromNegative, guided.mul(difference, guided.slice(rates, 0, 3, 4)));
-    guided.returns(cleanEstimate(guided, z, rates, predicted));
-    return builder.build();
+    Value timestep = g.input("timestep");
+    Value seen = inpaints() ? g.input("seen") : null;
+    Value sizes = twoTexts() ? g.input("sizes") : null;
+    Value guidance = unetConfig.guidanceEmbedding() > 0 ? g.input("guidance") : null;
+    Value sample = g.mul(z, g.slice(rates, 0, 0, 1));
+    if (seen != null) {
+      sample = g.concat(1, sample, expand(g, seen, z, 3));
+    }
+    Value context = expand(g, g.input("positive"), z, 2);
+    Value pooled = twoTexts() ? expand(g, g.input("positive_pooled"), z, 1) : null;
+    if (guided) {
+      sample = g.concat(0, sample, sample);
+      context = g.concat(0, expand(g, g.input("negative"), z, 2), context);
+      pooled =
+          pooled == null ? null : g.concat(0, expand(g, g.input("negative_pooled"), z, 1), pooled);
+    }
+    Map<String, Value> conditions = new LinkedHashMap<>();
+    if (pooled != null) {
+      conditions.put("text_embeds", pooled);
+      conditions.put("time_ids", expand(g, sizes, sample, 1));
+    }
+    if (guidance != null) {
+      conditions.put("timestep_cond", expand(g, guidance, sample, 1));
+    }
+    Value predicted = evaluate(g, net, sample, timestep, context, conditions);
+    if (guided) {
+      Value fromNegative = g.chunk(predicted, 2, 0, 0);
+      Value difference = g.sub(g.chunk(predicted, 2, 0, 1), fromNegative);
+      predicted = g.add(fromNegative, g.mul(difference, g.slice(rates, 0, 3, 4)));
+    }
+    g.returns(g.add(g.mul(z, g.slice(rates, 0, 1, 2)), g.mul(predicted, g.slice(rates, 0, 2, 3))));
   }
 
   private static Value evaluate(
-      Graph g, UNet2DConditionModel net, Value sample, Value timestep, Value context) {
+      Graph g,
+      UNet2DConditionModel net,
+      Value sample,
+      Value timestep,
+      Value context,
+      Map<String, Value> conditions) {
     return g.toFloat32(
-        net.forward(g, g.toCompute(sample, true), timestep, g.toCompute(context, false)));
+        net.forward(
+            g, g.toCompute(sample, true), timestep, g.toCompute(context, false), conditions));
   }
 
-  private static Value cleanEstimate(Graph g, Value z, Value rates, Value predicted) {
-    return g.add(g.mul(z, g.slice(rates, 0, 1, 2)), g.mul(predicted, g.slice(rates, 0, 2, 3)));
-  }
-
-  private static Value expand(Graph g, Value context, Value z) {
-    return g.call("torch.expand", context, Graph.raw("[" + g.size(z, 0) + ", -1, -1]"));
-  }
-
-  /**
-   * {@code encode(x, rows, columns)}: picks (and so mirrors) rows and columns, then the scaled
-   * mean.
-   */
-  private Script encoderScript(CompileOptions options) {
-    ScriptBuilder builder = new ScriptBuilder("AutoencoderKLEncoder", options);
-    AutoencoderKL.Encoder net = new AutoencoderKL.Encoder(vae, builder.weights());
-    Graph plain = builder.method("forward");
-    plain.returns(mean(plain, net, plain.input("x")));
-    Graph g = builder.method("encode");
-    Value x = g.input("x");
-    Value padded = g.pick(x, g.input("rows"), g.input("columns"));
-    g.returns(g.mul(g.add(mean(g, net, padded), -vae.shiftFactor()), vae.scalingFactor()));
-    return builder.build();
-  }
-
-  private Value mean(Graph g, AutoencoderKL.Encoder net, Value x) {
-    Value moments = net.forward(g, g.toCompute(x, true));
-    return g.toFloat32(g.slice(moments, 1, 0, vae.latentChannels()));
-  }
-
-  /** {@code decode(z, rows, columns)}: the picture's own rows and columns of the decoded latent. */
-  private Script decoderScript(CompileOptions options) {
-    ScriptBuilder builder = new ScriptBuilder("AutoencoderKLDecoder", options);
-    AutoencoderKL.Decoder net = new AutoencoderKL.Decoder(vae, builder.weights());
-    Graph plain = builder.method("forward");
-    plain.returns(plain.toFloat32(net.forward(plain, plain.toCompute(plain.input("z"), true))));
-    Graph g = builder.method("decode");
-    Value z = g.add(g.mul(g.input("z"), 1 / vae.scalingFactor()), vae.shiftFactor());
-    Value picture = g.toFloat32(net.forward(g, g.toCompute(z, true)));
-    g.returns(g.pick(picture, g.input("rows"), g.input("columns")));
-    return builder.build();
+  /** {@code x [1, ...]} for every sample of {@code like}. */
+  private static Value expand(Graph g, Value x, Value like, int otherAxes) {
+    return g.call(
+        "torch.expand", x, Graph.raw("[" + g.size(like, 0) + ", -1".repeat(otherAxes) + "]"));
   }
 
   // ---- the public face
@@ -241,9 +248,15 @@ public final class DiffusionPipeline implements Prior {
     return schedule;
   }
 
+  private Stream<ScriptModule> modules() {
+    return Stream.concat(
+        Stream.of(unet, codec.encoder(), codec.decoder()),
+        texts.stream().map(ClipTextEncoder::module));
+  }
+
   @Override
   public long parameters() {
-    return Stream.of(unet, encoder, decoder, textEncoder)
+    return modules()
         .flatMap(m -> m.script().weights().stream())
         .mapToLong(w -> w.shape().size())
         .sum();
@@ -261,11 +274,11 @@ public final class DiffusionPipeline implements Prior {
 
   /** Pixels that a picture's side is padded to a multiple of. */
   int stride() {
-    return vae.stride() * unetConfig.stride();
+    return codec.stride() * unetConfig.stride();
   }
 
-  AutoencoderKL.Config vae() {
-    return vae;
+  LatentCodec codec() {
+    return codec;
   }
 
   NDManager manager() {
@@ -276,12 +289,18 @@ public final class DiffusionPipeline implements Prior {
     return unet;
   }
 
-  ScriptModule encoder() {
-    return encoder;
+  /** Whether the U-Net also sees a mask and a masked picture's latent. */
+  boolean inpaints() {
+    return unetConfig.inChannels() > unetConfig.outChannels();
   }
 
-  ScriptModule decoder() {
-    return decoder;
+  boolean takesSizes() {
+    return twoTexts();
+  }
+
+  /** Width of the embedding of a distilled guidance scale; 0 for none. */
+  int guidanceEmbedding() {
+    return unetConfig.guidanceEmbedding();
   }
 
   /** What the U-Net outputs. */
@@ -294,119 +313,112 @@ public final class DiffusionPipeline implements Prior {
     if (!(guidanceScale >= 0 && guidanceScale <= 100)) {
       throw PriorArtException.badField("guidance-scale", "must be 0 to 100, was " + guidanceScale);
     }
-    NDArray positive = embed(target, prompt);
+    Embedding positive = embed(target, prompt, false);
+    // a distilled guidance scale is an input of the network: one branch, whatever the scale
+    Embedding negative =
+        guidanceScale == 1 || guidanceEmbedding() > 0
+            ? new Embedding(null, null)
+            : embed(target, negativePrompt, zerosForEmpty);
     return new Conditioning(
-        positive, guidanceScale == 1 ? null : embed(target, negativePrompt), guidanceScale);
+        positive.tokens(), negative.tokens(), guidanceScale, positive.pooled(), negative.pooled());
   }
 
   @Override
   public boolean truncates(String prompt) {
-    return tokenizer.encode(prompt).truncated();
+    return texts.stream().anyMatch(t -> t.truncates(prompt));
   }
 
-  private NDArray embed(NDManager target, String prompt) {
-    long[] ids = tokenizer.encode(prompt).ids();
-    try (NDArray input = target.create(ids, new Shape(1, ids.length))) {
-      return textEncoder.call("forward", input)[0];
+  private record Embedding(NDArray tokens, NDArray pooled) {}
+
+  /**
+   * @param emptyIsZero whether an empty prompt is all zeros, as XL was trained
+   */
+  private Embedding embed(NDManager target, String prompt, boolean emptyIsZero) {
+    if (!twoTexts()) {
+      return new Embedding(texts.get(0).embed(target, prompt, "forward")[0], null);
     }
+    NDArray[] first = texts.get(0).embed(target, prompt, "penultimate");
+    NDArray[] second = texts.get(1).embed(target, prompt, "penultimate");
+    NDArray tokens = first[0].concat(second[0], -1);
+    NDArray pooled = second[1];
+    Stream.of(first).forEach(NDArray::close);
+    second[0].close();
+    if (emptyIsZero && prompt.isEmpty()) {
+      Embedding zeros = new Embedding(tokens.zerosLike(), pooled.zerosLike());
+      tokens.close();
+      pooled.close();
+      return zeros;
+    }
+    return new Embedding(tokens, pooled);
   }
 
   /**
    * {@inheritDoc}
    *
-   * <p>Parts: {@code unet} (sample, timestep, encoder_hidden_states), {@code vae.encoder} (x),
-   * {@code vae.decoder} (z), {@code text_encoder} (input_ids).
+   * <p>Parts: {@code unet} (sample, timestep, encoder_hidden_states; text_embeds and time_ids of
+   * XL, timestep_cond of a latent consistency model), {@code vae.encoder} (x), {@code vae.decoder}
+   * (z), {@code text_encoder} and XL's {@code text_encoder_2} (input_ids).
    */
   @Override
   public HostTensor trace(String part, Map<String, HostTensor> inputs) {
     try (NDManager scratch = manager.newSubManager()) {
-      return switch (part) {
-        case "unet" ->
-            trace(
-                unet,
-                TraceInputs.checked(
-                        inputs, "sample", 4, unetConfig.inChannels(), unetConfig.stride())
-                    .to(scratch),
-                TraceInputs.checked(inputs, "timestep", 1, -1, 1).to(scratch),
-                TraceInputs.checked(
-                        inputs, "encoder_hidden_states", 3, -1, 1, unetConfig.crossAttentionDim())
-                    .to(scratch));
-        case "vae.encoder" ->
-            trace(
-                encoder,
-                TraceInputs.checked(inputs, "x", 4, vae.inChannels(), vae.stride()).to(scratch));
-        case "vae.decoder" ->
-            trace(
-                decoder, TraceInputs.checked(inputs, "z", 4, vae.latentChannels(), 1).to(scratch));
-        case "text_encoder" -> trace(textEncoder, tokenIds(scratch, inputs));
-        default ->
-            throw new PriorArtException(
-                ErrorKind.NOT_FOUND,
-                "part: " + part + " is none of unet, vae.encoder, vae.decoder, text_encoder");
-      };
-    }
-  }
-
-  private static HostTensor trace(ScriptModule module, NDArray... inputs) {
-    return HostTensor.of(module.call("forward", inputs)[0]);
-  }
-
-  private NDArray tokenIds(NDManager scratch, Map<String, HostTensor> inputs) {
-    HostTensor ids = TraceInputs.checked(inputs, "input_ids", 2, -1, 1);
-    if (ids.shape().get(1) > tokenizer.maxLength()) {
-      throw PriorArtException.badField(
-          "input_ids", "has more than " + tokenizer.maxLength() + " positions");
-    }
-    long[] values = new long[ids.values().length];
-    for (int i = 0; i < values.length; i++) {
-      values[i] = (long) ids.values()[i];
-      if (values[i] < 0 || values[i] >= vocabularySize) {
-        throw PriorArtException.badField(
-            "input_ids", values[i] + " is outside 0 to " + (vocabularySize - 1));
+      if (part.equals("unet")) {
+        return traceUnet(scratch, inputs);
+      } else if (part.equals("vae.encoder")) {
+        return forward(
+            codec.encoder(),
+            TraceInputs.checked(inputs, "x", 4, codec.channels(), codec.stride()).to(scratch));
+      } else if (part.equals("vae.decoder")) {
+        return forward(
+            codec.decoder(),
+            TraceInputs.checked(inputs, "z", 4, codec.latentChannels(), 1).to(scratch));
+      } else if (part.equals("text_encoder")) {
+        return texts.get(0).trace(scratch, inputs);
+      } else if (part.equals(SECOND) && twoTexts()) {
+        return texts.get(1).trace(scratch, inputs);
       }
+      throw new PriorArtException(
+          ErrorKind.NOT_FOUND,
+          "part: "
+              + part
+              + " is none of unet, vae.encoder, vae.decoder, text_encoder"
+              + (twoTexts() ? ", " + SECOND : ""));
     }
-    return scratch.create(values, ids.shape());
+  }
+
+  private HostTensor traceUnet(NDManager scratch, Map<String, HostTensor> inputs) {
+    HostTensor sample =
+        TraceInputs.checked(inputs, "sample", 4, unetConfig.inChannels(), unetConfig.stride());
+    List<NDArray> arguments = new ArrayList<>();
+    arguments.add(sample.to(scratch));
+    arguments.add(TraceInputs.checked(inputs, "timestep", 1, -1, 1).to(scratch));
+    arguments.add(
+        TraceInputs.checked(
+                inputs, "encoder_hidden_states", 3, -1, 1, unetConfig.crossAttentionDim())
+            .to(scratch));
+    unetConfig
+        .conditions()
+        .forEach(
+            (name, width) ->
+                arguments.add(
+                    TraceInputs.exactly(inputs, name, new Shape(sample.shape().get(0), width))
+                        .to(scratch)));
+    return forward(unet, arguments.toArray(new NDArray[0]));
+  }
+
+  private static HostTensor forward(ScriptModule module, NDArray... inputs) {
+    return HostTensor.of(module.call("forward", inputs)[0]);
   }
 
   @Override
   public void close() {
-    for (ScriptModule module : List.of(unet, encoder, decoder, textEncoder)) {
-      module.close();
+    if (unet != null) {
+      unet.close();
     }
-    tokenizer.close();
+    if (codec != null) {
+      codec.close();
+    }
+    texts.forEach(ClipTextEncoder::close);
     manager.close();
-  }
-
-  /**
-   * CLIP's text encoder under one naming: hides buffers that older exporters wrote beside the
-   * weights, and restores the {@code text_model.} that newer ones leave out.
-   */
-  private static final class ClipWeights implements TensorSource {
-    private static final String PREFIX = "text_model.";
-    private final TensorSource source;
-    private final boolean bare;
-
-    ClipWeights(TensorSource source) {
-      this.source = source;
-      bare = source.shapes().keySet().stream().noneMatch(name -> name.startsWith(PREFIX));
-    }
-
-    @Override
-    public String name() {
-      return source.name();
-    }
-
-    @Override
-    public Map<String, Shape> shapes() {
-      Map<String, Shape> shapes = new LinkedHashMap<>();
-      source.shapes().forEach((name, shape) -> shapes.put(bare ? PREFIX + name : name, shape));
-      shapes.keySet().removeIf(name -> name.endsWith("position_ids"));
-      return shapes;
-    }
-
-    @Override
-    public NDArray map(NDManager target, String name) {
-      return source.map(target, bare ? name.substring(PREFIX.length()) : name);
-    }
   }
 }

@@ -5,6 +5,7 @@ import io.priorart.models.network.ConfigNode;
 import io.priorart.solver.ErrorKind;
 import io.priorart.solver.PriorArtException;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
 import java.util.function.BiFunction;
@@ -16,13 +17,19 @@ public final class ModelFamilies {
       Function<CheckpointFolder, PriorTraits> traits,
       BiFunction<CheckpointFolder, CompileOptions, Prior> load) {}
 
-  private static final Map<String, Family> FAMILIES =
-      new TreeMap<>(
-          Map.of(
-              DiffusionPipeline.CLASS_NAME,
-              new Family(DiffusionPipeline::traits, DiffusionPipeline::new),
-              PixelPrior.CLASS_NAME,
-              new Family(PixelPrior::traits, PixelPrior::new)));
+  private static final Map<String, Family> FAMILIES = new TreeMap<>();
+
+  static {
+    add(DiffusionPipeline.CLASS_NAMES, DiffusionPipeline::traits, DiffusionPipeline::new);
+    add(List.of(PixelPrior.CLASS_NAME), PixelPrior::traits, PixelPrior::new);
+  }
+
+  private static void add(
+      List<String> classNames,
+      Function<CheckpointFolder, PriorTraits> traits,
+      BiFunction<CheckpointFolder, CompileOptions, Prior> load) {
+    classNames.forEach(name -> FAMILIES.put(name, new Family(traits, load)));
+  }
 
   private ModelFamilies() {}
 
@@ -49,7 +56,7 @@ public final class ModelFamilies {
 
   private static Family family(CheckpointFolder folder) {
     ConfigNode index = folder.index();
-    String name = index.text("_class_name", DiffusionPipeline.CLASS_NAME);
+    String name = index.text("_class_name", "StableDiffusionPipeline");
     Family family = FAMILIES.get(name);
     if (family == null) {
       throw new PriorArtException(

@@ -76,7 +76,8 @@ class OriginalConfigsTest {
   @ParameterizedTest
   @CsvSource({
     "sd-1, StableDiffusionPipeline, epsilon",
-    "sd-2, StableDiffusionPipeline, v_prediction"
+    "sd-2, StableDiffusionPipeline, v_prediction",
+    "sdxl, StableDiffusionXLPipeline, epsilon"
   })
   void networksNeedExactlyTheTensors(String name, String pipeline, String prediction)
       throws IOException {

@@ -16,10 +16,17 @@ import java.util.List;
  * CLIP's text transformer (Radford et al., "Learning Transferable Visual Models From Natural
  * Language Supervision", ICML 2021, arXiv 2103.00020), with transformers' names.
  *
- * <p>{@code forward(input_ids int64 [N, L]) -> last_hidden_state float32 [N, L, hidden]}, causal.
+ * <p>{@code forward(input_ids int64 [N, L]) -> last_hidden_state float32 [N, L, hidden]}, causal;
+ * with a projection also {@code text_embeds [N, projection]}, which needs {@code end int64 [N]},
+ * the place of the first end token.
  */
 public final class ClipTextModel {
-  /** The keys of {@code text_encoder/config.json} that shape the network. */
+  /**
+   * The keys of {@code text_encoder/config.json} that shape the network.
+   *
+   * @param projection width of the projected end token, of a {@code CLIPTextModelWithProjection}; 0
+   *     for none
+   */
   public record Config(
       int vocabSize,
       int hiddenSize,
@@ -28,7 +35,8 @@ public final class ClipTextModel {
       int numAttentionHeads,
       int maxPositionEmbeddings,
       double layerNormEps,
-      boolean quickGelu) {
+      boolean quickGelu,
+      int projection) {
 
     /** Reads and checks a configuration. */
     public static Config of(ConfigNode c) {
@@ -49,15 +57,31 @@ public final class ClipTextModel {
           heads,
           c.integer("max_position_embeddings", 77, 2, 65536),
           c.number("layer_norm_eps", 1e-5),
-          activation.equals("quick_gelu"));
+          activation.equals("quick_gelu"),
+          projected(c) ? c.integer("projection_dim", 512, 1, 65536) : 0);
+    }
+
+    private static boolean projected(ConfigNode c) {
+      return List.of(c.texts("architectures", "CLIPTextModel"))
+          .contains("CLIPTextModelWithProjection");
     }
   }
+
+  /**
+   * What a prompt is turned into.
+   *
+   * @param last {@code [N, L, hidden]} after all layers and the final norm
+   * @param penultimate {@code [N, L, hidden]} before the last layer, not normed
+   * @param projected {@code [N, projection]} of the end token; {@code null} without a projection
+   */
+  public record Output(Value last, Value penultimate, Value projected) {}
 
   private final Config config;
   private final Weight tokens;
   private final Weight positions;
   private final List<Layer> layers = new ArrayList<>();
   private final LayerNorm finalNorm;
+  private final Linear projection;
 
   public ClipTextModel(Config config, WeightNames root) {
     this.config = config;
@@ -74,6 +98,11 @@ public final class ClipTextModel {
     }
     finalNorm =
         new LayerNorm(names.at("final_layer_norm"), config.hiddenSize(), config.layerNormEps());
+    projection =
+        config.projection() == 0
+            ? null
+            : new Linear(
+                root.at("text_projection"), config.hiddenSize(), config.projection(), false);
   }
 
   /** The network as a script with one method, {@code forward}. */
@@ -81,22 +110,47 @@ public final class ClipTextModel {
     ScriptBuilder builder = new ScriptBuilder("ClipTextModel", options);
     ClipTextModel net = new ClipTextModel(config, builder.weights());
     Graph g = builder.method("forward");
-    g.returns(g.toFloat32(net.forward(g, g.input("input_ids"))));
+    Value ids = g.input("input_ids");
+    if (config.projection() == 0) {
+      g.returns(g.toFloat32(net.forward(g, ids)));
+    } else {
+      Output output = net.forward(g, ids, g.input("end"));
+      g.returns(g.toFloat32(output.last()), g.toFloat32(output.projected()));
+    }
     return builder.build();
   }
 
-  /**
-   * Records the network; {@code inputIds} is int64 {@code [N, L]}, {@code L <=
-   * maxPositionEmbeddings}.
-   */
+  /** Records a network without a projection; gives the last hidden state. */
   public Value forward(Graph g, Value inputIds) {
+    return forward(g, inputIds, null).last();
+  }
+
+  /**
+   * Records the network.
+   *
+   * @param inputIds int64 {@code [N, L]}, {@code L <= maxPositionEmbeddings}
+   * @param end int64 {@code [N]}, the place of the first end token; only with a projection
+   */
+  public Output forward(Graph g, Value inputIds, Value end) {
     Value length = g.size(inputIds, 1);
     Value position = g.call("torch.slice", g.weight(positions), 0, 0, length);
     Value h = g.add(g.embedding(tokens, inputIds), position);
+    Value before = h;
     for (Layer layer : layers) {
+      before = h;
       h = layer.forward(g, h);
     }
-    return finalNorm.forward(g, h);
+    Value last = finalNorm.forward(g, h);
+    if (projection == null) {
+      return new Output(last, before, null);
+    }
+    Value place =
+        g.call(
+            "torch.expand",
+            g.reshape(end, -1, 1, 1),
+            Graph.raw("[-1, 1, " + config.hiddenSize() + "]"));
+    Value endToken = g.reshape(g.call("torch.gather", last, 1, place), -1, config.hiddenSize());
+    return new Output(last, before, projection.forward(g, endToken));
   }
 
   private final class Layer {

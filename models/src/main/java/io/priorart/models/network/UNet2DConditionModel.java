@@ -13,16 +13,19 @@ import io.priorart.solver.PriorArtException;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Deque;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 
 /**
  * The text-conditioned U-Net of Stable Diffusion 1.x and 2.x (Rombach et al., "High-Resolution
- * Image Synthesis with Latent Diffusion Models", CVPR 2022, arXiv 2112.10752), with diffusers'
- * names and configuration keys.
+ * Image Synthesis with Latent Diffusion Models", CVPR 2022, arXiv 2112.10752), of Stable Diffusion
+ * XL (Podell et al., "SDXL", ICLR 2024, arXiv 2307.01952) and of latent consistency models (Luo et
+ * al. 2023, arXiv 2310.04378), with diffusers' names and configuration keys.
  *
- * <p>{@code forward(sample [N, in, H, W], timestep [N], encoder_hidden_states [N, L, D]) -> [N,
- * out, H, W]}, float32 at the boundary. What the result means (epsilon or v) is the scheduler's
- * affair.
+ * <p>{@code forward(sample [N, in, H, W], timestep [N], encoder_hidden_states [N, L, D], ...) ->
+ * [N, out, H, W]}, float32 at the boundary; {@link Config#conditions} names the further inputs.
+ * What the result means (epsilon or v) is the scheduler's affair.
  */
 public final class UNet2DConditionModel {
   /**
@@ -30,6 +33,9 @@ public final class UNet2DConditionModel {
    *
    * @param attentionHeads number of heads per block; diffusers calls this key {@code
    *     attention_head_dim}
+   * @param sizeEmbedding width of the sinusoids of each of XL's six {@code time_ids}; 0 for none
+   * @param pooledWidth of XL's pooled text; 0 for none
+   * @param guidanceEmbedding width of the embedding of a distilled guidance scale; 0 for none
    */
   public record Config(
       int inChannels,
@@ -46,7 +52,12 @@ public final class UNet2DConditionModel {
       int normNumGroups,
       double normEps,
       boolean flipSinToCos,
-      double freqShift) {
+      double freqShift,
+      int sizeEmbedding,
+      int pooledWidth,
+      int guidanceEmbedding) {
+    /** Height and width of the original, top and left of the crop, height and width wanted. */
+    private static final int SIZES = 6;
 
     /** Reads and checks a configuration. */
     public static Config of(ConfigNode c) {
@@ -54,12 +65,10 @@ public final class UNet2DConditionModel {
           "center_input_sample",
           "dual_cross_attention",
           "class_embed_type",
-          "addition_embed_type",
           "num_class_embeds",
           "encoder_hid_dim",
           "encoder_hid_dim_type",
           "only_cross_attention",
-          "time_cond_proj_dim",
           "class_embeddings_concat",
           "cross_attention_norm",
           "resnet_skip_time_act");
@@ -106,6 +115,19 @@ public final class UNet2DConditionModel {
       if (channels[0] % 2 != 0) {
         throw c.bad("block_out_channels", "the first must be even for the time embedding");
       }
+      int sizeEmbedding = 0;
+      int pooledWidth = 0;
+      if (!c.text("addition_embed_type", "").isEmpty()) {
+        c.requireDefault("addition_embed_type", "text_time");
+        sizeEmbedding = c.integer("addition_time_embed_dim", 256, 2, 8192);
+        int all = c.integer("projection_class_embeddings_input_dim", 2816, 1, 1 << 20);
+        pooledWidth = all - SIZES * sizeEmbedding;
+        if (pooledWidth < 1 || sizeEmbedding % 2 != 0) {
+          throw c.bad(
+              "projection_class_embeddings_input_dim",
+              all + " leaves no room for the pooled text beside 6 sizes of " + sizeEmbedding);
+        }
+      }
       return new Config(
           c.integer("in_channels", 4, 1, 1024),
           c.integer("out_channels", 4, 1, 1024),
@@ -121,7 +143,26 @@ public final class UNet2DConditionModel {
           groups,
           c.number("norm_eps", 1e-5),
           c.flag("flip_sin_to_cos", true),
-          c.number("freq_shift", 0));
+          c.number("freq_shift", 0),
+          sizeEmbedding,
+          pooledWidth,
+          c.integer("time_cond_proj_dim", 0, 0, 8192));
+    }
+
+    /**
+     * Inputs beside sample, timestep and text, with their widths: {@code text_embeds [N, pooled]}
+     * and {@code time_ids [N, 6]} in pixels, {@code timestep_cond [N, guidanceEmbedding]}.
+     */
+    public Map<String, Integer> conditions() {
+      Map<String, Integer> conditions = new LinkedHashMap<>();
+      if (sizeEmbedding > 0) {
+        conditions.put("text_embeds", pooledWidth);
+        conditions.put("time_ids", SIZES);
+      }
+      if (guidanceEmbedding > 0) {
+        conditions.put("timestep_cond", guidanceEmbedding);
+      }
+      return conditions;
     }
 
     /** Pictures must be multiples of this, or skip connections would not meet. */
@@ -133,6 +174,9 @@ public final class UNet2DConditionModel {
   private final Config config;
   private final Linear time1;
   private final Linear time2;
+  private final Linear guidance;
+  private final Linear added1;
+  private final Linear added2;
   private final Conv2d convIn;
   private final List<DownBlock> down = new ArrayList<>();
   private final ResnetBlock2D mid1;
@@ -150,6 +194,19 @@ public final class UNet2DConditionModel {
     convIn = Conv2d.same3x3(names.at("conv_in"), config.inChannels(), channels[0]);
     time1 = new Linear(names.at("time_embedding").at("linear_1"), channels[0], timeWidth);
     time2 = new Linear(names.at("time_embedding").at("linear_2"), timeWidth, timeWidth);
+    guidance =
+        config.guidanceEmbedding() == 0
+            ? null
+            : new Linear(
+                names.at("time_embedding").at("cond_proj"),
+                config.guidanceEmbedding(),
+                channels[0],
+                false);
+    boolean sized = config.sizeEmbedding() > 0;
+    WeightNames added = names.at("add_embedding");
+    int addedWidth = config.pooledWidth() + Config.SIZES * config.sizeEmbedding();
+    added1 = sized ? new Linear(added.at("linear_1"), addedWidth, timeWidth) : null;
+    added2 = sized ? new Linear(added.at("linear_2"), timeWidth, timeWidth) : null;
     for (int i = 0; i < n; i++) {
       int in = channels[Math.max(0, i - 1)];
       down.add(new DownBlock(names.at("down_blocks").at(i), i, in, timeWidth));
@@ -182,14 +239,36 @@ public final class UNet2DConditionModel {
     Value sample = g.input("sample");
     Value timestep = g.input("timestep");
     Value context = g.input("encoder_hidden_states");
-    Value y = net.forward(g, g.toCompute(sample, true), timestep, g.toCompute(context, false));
+    Map<String, Value> conditions = new LinkedHashMap<>();
+    config.conditions().keySet().forEach(name -> conditions.put(name, g.input(name)));
+    Value y =
+        net.forward(
+            g, g.toCompute(sample, true), timestep, g.toCompute(context, false), conditions);
     g.returns(g.toFloat32(y));
     return builder.build();
   }
 
-  /** Records the network; {@code timestep} is float32 {@code [N]}, the rest is in compute type. */
+  /** Records a network without {@linkplain Config#conditions conditions}. */
   public Value forward(Graph g, Value sample, Value timestep, Value context) {
-    Value time = g.silu(timeEmbedding(g, timestep));
+    return forward(g, sample, timestep, context, Map.of());
+  }
+
+  /**
+   * Records the network; sample and context are in compute type, the rest is float32.
+   *
+   * @param conditions exactly those that the configuration {@linkplain Config#conditions names}
+   */
+  public Value forward(
+      Graph g, Value sample, Value timestep, Value context, Map<String, Value> conditions) {
+    Value time = timeEmbedding(g, timestep, conditions.get("timestep_cond"));
+    if (added1 != null) {
+      Value sizes = sinusoids(g, conditions.get("time_ids"), config.sizeEmbedding());
+      Value flat = g.reshape(sizes, g.size(sizes, 0), Config.SIZES * config.sizeEmbedding());
+      Value both = g.concat(-1, conditions.get("text_embeds"), flat);
+      Value hidden = added1.forward(g, g.toCompute(both, false));
+      time = g.add(time, added2.forward(g, g.silu(hidden)));
+    }
+    time = g.silu(time);
     Value h = convIn.forward(g, sample);
     Deque<Value> skips = new ArrayDeque<>();
     skips.push(h);
@@ -205,18 +284,24 @@ public final class UNet2DConditionModel {
     return convOut.forward(g, g.silu(normOut.forward(g, h)));
   }
 
-  /** Sinusoids of the timestep (Vaswani et al. 2017) through a two-layer perceptron. */
-  private Value timeEmbedding(Graph g, Value timestep) {
-    int half = config.blockOutChannels()[0] / 2;
+  /** Sinusoids of the timestep through a two-layer perceptron. */
+  private Value timeEmbedding(Graph g, Value timestep, Value guidanceEmbedding) {
+    Value x = g.toCompute(sinusoids(g, timestep, config.blockOutChannels()[0]), false);
+    if (guidance != null) {
+      x = g.add(x, guidance.forward(g, g.toCompute(guidanceEmbedding, false)));
+    }
+    return time2.forward(g, g.silu(time1.forward(g, x)));
+  }
+
+  /** {@code [..., width]} of {@code [...]} (Vaswani et al. 2017). */
+  private Value sinusoids(Graph g, Value x, int width) {
+    int half = width / 2;
     Value frequencies =
         g.exp(g.mul(g.arange(half), -Math.log(10000) / (half - config.freqShift())));
-    Value angles = g.mul(g.unsqueeze(timestep, -1), frequencies);
-    Value sinusoids =
-        config.flipSinToCos()
-            ? g.concat(-1, g.cos(angles), g.sin(angles))
-            : g.concat(-1, g.sin(angles), g.cos(angles));
-    Value hidden = time1.forward(g, g.toCompute(sinusoids, false));
-    return time2.forward(g, g.silu(hidden));
+    Value angles = g.mul(g.unsqueeze(x, -1), frequencies);
+    return config.flipSinToCos()
+        ? g.concat(-1, g.cos(angles), g.sin(angles))
+        : g.concat(-1, g.sin(angles), g.cos(angles));
   }
 
   private ResnetBlock2D resnet(WeightNames names, int in, int out, int timeWidth) {

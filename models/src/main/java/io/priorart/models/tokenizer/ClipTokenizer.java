@@ -14,9 +14,11 @@ import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
+import java.util.stream.Stream;
 
 /**
  * CLIP's lower-casing byte-pair tokenizer, from {@code vocab.json} and {@code merges.txt}: a {@code
@@ -49,28 +51,48 @@ public final class ClipTokenizer implements AutoCloseable {
   }
 
   /**
-   * Opens a {@code tokenizer} folder of a checkpoint.
+   * Opens a {@code tokenizer} folder of a checkpoint: {@code vocab.json} and {@code merges.txt}, or
+   * the vocabulary and merges of {@code tokenizer.json}. What fills a text up is the {@code
+   * pad_token} of {@code special_tokens_map.json} or {@code tokenizer_config.json}, else the end
+   * token.
    *
    * @param maxLength length of every encoded prompt: the text encoder's positions
    * @throws PriorArtException NOT_FOUND or INVALID_ARGUMENT naming the file
    */
   public static ClipTokenizer open(Path folder, int maxLength) {
-    JsonNode vocabulary = json(folder.resolve("vocab.json"));
+    JsonNode vocabulary;
+    List<String> merges = new ArrayList<>();
+    Path file = folder.resolve("vocab.json");
+    Path whole = folder.resolve("tokenizer.json");
+    if (Files.isRegularFile(file) || !Files.isRegularFile(whole)) {
+      vocabulary = json(file);
+      text(folder.resolve("merges.txt"))
+          .lines()
+          .filter(line -> !line.isBlank() && !line.startsWith("#version"))
+          .forEach(merges::add);
+    } else {
+      file = whole;
+      JsonNode model = json(whole).path("model");
+      vocabulary = model.path("vocab");
+      // a merge is "a b", or ["a", "b"] in newer files
+      model
+          .path("merges")
+          .forEach(
+              m ->
+                  merges.add(
+                      m.isArray() ? m.path(0).asText() + " " + m.path(1).asText() : m.asText()));
+    }
     if (!vocabulary.path(START).isInt() || !vocabulary.path(END).isInt()) {
-      throw PriorArtException.badField(
-          folder.resolve("vocab.json").toString(), "lacks " + START + " or " + END);
+      throw PriorArtException.badField(file.toString(), "lacks " + START + " or " + END);
     }
-    List<String> merges =
-        text(folder.resolve("merges.txt"))
-            .lines()
-            .filter(line -> !line.isBlank() && !line.startsWith("#version"))
-            .toList();
-    Path special = folder.resolve("special_tokens_map.json");
-    String padToken = END;
-    if (Files.isRegularFile(special)) {
-      JsonNode node = json(special).path("pad_token");
-      padToken = node.isObject() ? node.path("content").asText(END) : node.asText(END);
-    }
+    String padToken =
+        Stream.of("special_tokens_map.json", "tokenizer_config.json")
+            .map(folder::resolve)
+            .filter(Files::isRegularFile)
+            .map(f -> json(f).path("pad_token"))
+            .map(node -> node.isObject() ? node.path("content").asText(END) : node.asText(END))
+            .findFirst()
+            .orElse(END);
     long start = vocabulary.path(START).longValue();
     long end = vocabulary.path(END).longValue();
     long pad = vocabulary.path(padToken).asLong(end);
@@ -165,6 +187,11 @@ public final class ClipTokenizer implements AutoCloseable {
     } catch (IOException e) {
       throw new UncheckedIOException(e);
     }
+  }
+
+  /** The token that ends every text, and by default fills it up. */
+  public long end() {
+    return end;
   }
 
   /** Length of every encoded prompt. */

@@ -103,7 +103,7 @@ class TrainingRateBenchmark {
                            ["CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"],
                          "layers_per_block": 1, "norm_num_groups": 16, "use_linear_projection": true}
                         """)));
-    ClipTextModel.Config text = new ClipTextModel.Config(2048, 128, 512, 2, 4, 32, 1e-5, true);
+    ClipTextModel.Config text = new ClipTextModel.Config(2048, 128, 512, 2, 4, 32, 1e-5, true, 0);
     DiffusionTraining.Options options =
         new DiffusionTraining.Options(
             new int[] {64, 128, 256},

@@ -1,0 +1,190 @@
+package io.priorart.models;
+
+import ai.djl.ndarray.NDArray;
+import ai.djl.ndarray.NDList;
+import ai.djl.ndarray.NDManager;
+import ai.djl.ndarray.types.Shape;
+import io.priorart.models.engine.CompileOptions;
+import io.priorart.models.engine.Graph;
+import io.priorart.models.engine.Script;
+import io.priorart.models.engine.ScriptBuilder;
+import io.priorart.models.engine.ScriptModule;
+import io.priorart.models.engine.TensorSource;
+import io.priorart.models.engine.Value;
+import io.priorart.models.network.ClipTextModel;
+import io.priorart.models.tokenizer.ClipTokenizer;
+import io.priorart.solver.HostTensor;
+import io.priorart.solver.PriorArtException;
+import java.util.LinkedHashMap;
+import java.util.Map;
+
+/** A CLIP text encoder of a checkpoint with its tokenizer. Safe for concurrent use. */
+final class ClipTextEncoder implements AutoCloseable {
+  private final ClipTextModel.Config config;
+  private final ClipTokenizer tokenizer;
+  private final ScriptModule module;
+
+  /**
+   * @param part {@code text_encoder} or {@code text_encoder_2}
+   * @param tokenizer the folder of its tokenizer
+   */
+  ClipTextEncoder(
+      CheckpointFolder folder,
+      String part,
+      String tokenizer,
+      NDManager manager,
+      CompileOptions options) {
+    config = ClipTextModel.Config.of(folder.config(part));
+    this.tokenizer = ClipTokenizer.open(folder.path(tokenizer), config.maxPositionEmbeddings());
+    try {
+      module =
+          ScriptModule.load(
+              manager, script(options), new ClipWeights(folder.weights(part, "model")));
+    } catch (RuntimeException e) {
+      this.tokenizer.close();
+      throw e;
+    }
+  }
+
+  /**
+   * {@code forward} as {@link ClipTextModel#compile}; {@code penultimate} gives that hidden state
+   * in place of the last.
+   */
+  private Script script(CompileOptions options) {
+    ScriptBuilder builder = new ScriptBuilder("ClipTextModel", options);
+    ClipTextModel net = new ClipTextModel(config, builder.weights());
+    for (String method : new String[] {"forward", "penultimate"}) {
+      Graph g = builder.method(method);
+      Value ids = g.input("input_ids");
+      Value end = projects() ? g.input("end") : null;
+      ClipTextModel.Output output = net.forward(g, ids, end);
+      Value tokens = g.toFloat32(method.equals("forward") ? output.last() : output.penultimate());
+      if (projects()) {
+        g.returns(tokens, g.toFloat32(output.projected()));
+      } else {
+        g.returns(tokens);
+      }
+    }
+    return builder.build();
+  }
+
+  /** Width of a token's embedding. */
+  int width() {
+    return config.hiddenSize();
+  }
+
+  /** Width of the pooled prompt; 0 where the encoder has no projection. */
+  int pooledWidth() {
+    return config.projection();
+  }
+
+  private boolean projects() {
+    return config.projection() > 0;
+  }
+
+  ScriptModule module() {
+    return module;
+  }
+
+  boolean truncates(String prompt) {
+    return tokenizer.encode(prompt).truncated();
+  }
+
+  /**
+   * A prompt's embedding.
+   *
+   * @param method {@code forward} or {@code penultimate}
+   * @return {@code [1, L, width]} and, with a projection, {@code [1, pooledWidth]}; the caller's
+   */
+  NDArray[] embed(NDManager target, String prompt, String method) {
+    return call(
+        target, method, tokenizer.encode(prompt).ids(), new Shape(1, tokenizer.maxLength()));
+  }
+
+  private NDArray[] call(NDManager target, String method, long[] ids, Shape shape) {
+    NDList arguments = new NDList(target.create(ids, shape));
+    if (projects()) {
+      arguments.add(target.create(ends(ids, (int) shape.get(0))));
+    }
+    try (arguments) {
+      return module.call(method, arguments.toArray(new NDArray[0]));
+    }
+  }
+
+  /** The place of each prompt's first end token, the last one where there is none. */
+  private long[] ends(long[] ids, int prompts) {
+    int length = ids.length / prompts;
+    long[] ends = new long[prompts];
+    for (int i = 0; i < prompts; i++) {
+      int at = 0;
+      while (at < length - 1 && ids[i * length + at] != tokenizer.end()) {
+        at++;
+      }
+      ends[i] = at;
+    }
+    return ends;
+  }
+
+  /** The tokens' embedding for {@code input_ids} from outside, checked. */
+  HostTensor trace(NDManager scratch, Map<String, HostTensor> inputs) {
+    HostTensor ids = TraceInputs.checked(inputs, "input_ids", 2, -1, 1);
+    if (ids.shape().get(1) > tokenizer.maxLength()) {
+      throw PriorArtException.badField(
+          "input_ids", "has more than " + tokenizer.maxLength() + " positions");
+    }
+    long[] values = new long[ids.values().length];
+    for (int i = 0; i < values.length; i++) {
+      values[i] = (long) ids.values()[i];
+      if (values[i] < 0 || values[i] >= config.vocabSize()) {
+        throw PriorArtException.badField(
+            "input_ids", values[i] + " is outside 0 to " + (config.vocabSize() - 1));
+      }
+    }
+    return HostTensor.of(call(scratch, "forward", values, ids.shape())[0]);
+  }
+
+  @Override
+  public void close() {
+    module.close();
+    tokenizer.close();
+  }
+
+  /**
+   * CLIP's text encoder under one naming: hides buffers that older exporters wrote beside the
+   * weights, and restores the {@code text_model.} that newer ones leave out.
+   */
+  private static final class ClipWeights implements TensorSource {
+    private static final String PREFIX = "text_model.";
+    private static final String PROJECTION = "text_projection.";
+    private final TensorSource source;
+    private final boolean bare;
+
+    ClipWeights(TensorSource source) {
+      this.source = source;
+      bare = source.shapes().keySet().stream().noneMatch(name -> name.startsWith(PREFIX));
+    }
+
+    @Override
+    public String name() {
+      return source.name();
+    }
+
+    @Override
+    public Map<String, Shape> shapes() {
+      Map<String, Shape> shapes = new LinkedHashMap<>();
+      source
+          .shapes()
+          .forEach(
+              (name, shape) ->
+                  shapes.put(bare && !name.startsWith(PROJECTION) ? PREFIX + name : name, shape));
+      shapes.keySet().removeIf(name -> name.endsWith("position_ids"));
+      return shapes;
+    }
+
+    @Override
+    public NDArray map(NDManager target, String name) {
+      return source.map(
+          target, bare && name.startsWith(PREFIX) ? name.substring(PREFIX.length()) : name);
+    }
+  }
+}

@@ -1,0 +1,203 @@
+package io.priorart.models;
+
+import static io.priorart.models.Fixtures.assertClose;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNull;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import ai.djl.ndarray.NDArray;
+import ai.djl.ndarray.NDManager;
+import ai.djl.ndarray.types.Shape;
+import io.priorart.models.engine.CompileOptions;
+import io.priorart.models.weights.SafetensorsFile;
+import io.priorart.solver.Conditioning;
+import io.priorart.solver.HostTensor;
+import io.priorart.solver.LatentDiffusionModel;
+import io.priorart.solver.PriorArtException;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/**
+ * What the families with a U-Net add to Stable Diffusion 1, as a solver sees them, against
+ * diffusers' pipelines (testdata/fixtures/make_families.py) and against their own networks.
+ */
+class FamiliesTest {
+  private static DiffusionPipeline open(String name) {
+    return (DiffusionPipeline)
+        ModelFamilies.load(Fixtures.HOME.resolve(name), CompileOptions.REFERENCE);
+  }
+
+  private static SafetensorsFile io(String name) {
+    return SafetensorsFile.open(Fixtures.HOME.resolve(name).resolve("io.safetensors"));
+  }
+
+  @ParameterizedTest
+  @CsvSource({"prompt, the tree", "empty, ''"})
+  void promptsAreEmbeddedAsThePipelineEmbedsThem(String key, String negative) {
+    SafetensorsFile io = io("sdxl");
+    try (DiffusionPipeline pipeline = open("sdxl");
+        NDManager manager = pipeline.manager().newSubManager()) {
+      Conditioning c = pipeline.condition(manager, "a photo of a cat", negative, 3);
+      assertClose(io, key + "/positive", HostTensor.of(c.positive()), 1e-4);
+      assertClose(io, key + "/positive_pooled", HostTensor.of(c.positivePooled()), 1e-4);
+      if (key.equals("empty")) {
+        // all zeros there, so that no relative error could be told
+        assertEquals(io.read("empty/negative"), HostTensor.of(c.negative()));
+        assertEquals(io.read("empty/negative_pooled"), HostTensor.of(c.negativePooled()));
+      } else {
+        assertClose(io, key + "/negative", HostTensor.of(c.negative()), 1e-4);
+        assertClose(io, key + "/negative_pooled", HostTensor.of(c.negativePooled()), 1e-4);
+      }
+    }
+  }
+
+  /** Five guided DDIM steps in the solver's form end where diffusers' pipeline ends. */
+  @Test
+  void samplesOfXlAreThePipelines() {
+    SafetensorsFile io = io("sdxl");
+    try (DiffusionPipeline pipeline = open("sdxl");
+        NDManager manager = pipeline.manager().newSubManager()) {
+      LatentDiffusionModel model = pipeline.bind(16, 16);
+      Conditioning c = model.condition(manager, "a photo of a cat", "the tree", 3);
+      double[] sigma = new double[6];
+      for (int i = 0; i < 5; i++) {
+        sigma[i] = model.schedule().sigma(999 - 200 * i);
+      }
+      NDArray z = io.read("sample/noise").to(manager).mul(Math.sqrt(1 + sigma[0] * sigma[0]));
+      for (int i = 0; i < 5; i++) {
+        NDArray clean = model.denoise(z, sigma[i], c);
+        z = clean.add(z.sub(clean).mul(sigma[i + 1] / sigma[i]));
+      }
+      // diffusers' last step goes to the first timestep's alphaBar or to 1: set_alpha_to_one says 1
+      assertClose(io, "sample/latents", HostTensor.of(z), 1e-3);
+    }
+  }
+
+  /** What a bound model's {@code denoise} gives, by the U-Net's own output. */
+  private static HostTensor expected(
+      DiffusionPipeline pipeline, HostTensor z, double sigma, Map<String, HostTensor> inputs) {
+    PredictionType prediction = pipeline.prediction();
+    HostTensor output = pipeline.trace("unet", inputs);
+    float[] clean = new float[z.values().length];
+    for (int i = 0; i < clean.length; i++) {
+      clean[i] =
+          (float)
+              (prediction.skip(sigma) * z.values()[i] + prediction.out(sigma) * output.values()[i]);
+    }
+    return new HostTensor(z.shape(), clean);
+  }
+
+  private static HostTensor scaled(HostTensor z, double factor) {
+    float[] values = z.values().clone();
+    for (int i = 0; i < values.length; i++) {
+      values[i] *= (float) factor;
+    }
+    return new HostTensor(z.shape(), values);
+  }
+
+  private static void assertNear(HostTensor expected, HostTensor actual) {
+    assertEquals(expected.shape(), actual.shape());
+    for (int i = 0; i < expected.values().length; i++) {
+      float e = expected.values()[i];
+      assertEquals(e, actual.values()[i], 1e-4 * Math.max(1, Math.abs(e)), "element " + i);
+    }
+  }
+
+  @Test
+  void anInpaintingVariantIsShownThatAllIsMissing() {
+    HostTensor z = scaled(new HostTensor(new Shape(1, 4, 8, 8), ramp(256)), 2);
+    double sigma = 1.5;
+    try (DiffusionPipeline pipeline = open("inpainting");
+        NDManager manager = pipeline.manager().newSubManager()) {
+      LatentDiffusionModel model = pipeline.bind(16, 16);
+      Conditioning c = model.condition(manager, "a photo of a cat", "", 1);
+      NDArray grey = model.encode(manager.zeros(new Shape(1, 3, 16, 16)));
+      NDArray scaled = z.to(manager).mul(pipeline.prediction().inputScale(sigma));
+      NDArray sample = scaled.concat(manager.ones(new Shape(1, 1, 8, 8)), 1).concat(grey, 1);
+      Map<String, HostTensor> inputs = new LinkedHashMap<>();
+      inputs.put("sample", HostTensor.of(sample));
+      inputs.put("timestep", timestep(pipeline, sigma));
+      inputs.put("encoder_hidden_states", HostTensor.of(c.positive()));
+      assertNear(
+          expected(pipeline, z, sigma, inputs),
+          HostTensor.of(model.denoise(z.to(manager), sigma, c)));
+    }
+  }
+
+  private static HostTensor timestep(DiffusionPipeline pipeline, double sigma) {
+    return new HostTensor(
+        new Shape(1),
+        new float[] {(float) pipeline.prediction().timestep(pipeline.schedule(), sigma)});
+  }
+
+  private static float[] ramp(int count) {
+    float[] values = new float[count];
+    for (int i = 0; i < count; i++) {
+      values[i] = (float) Math.sin(0.37 * i);
+    }
+    return values;
+  }
+
+  @ParameterizedTest
+  @ValueSource(doubles = {1, 4.5})
+  void aDistilledGuidanceScaleIsAnInput(double scale) {
+    HostTensor z = new HostTensor(new Shape(1, 4, 8, 8), ramp(256));
+    double sigma = 2;
+    try (DiffusionPipeline pipeline = open("lcm");
+        NDManager manager = pipeline.manager().newSubManager()) {
+      assertTrue(pipeline.traits().fewStep());
+      LatentDiffusionModel model = pipeline.bind(16, 16);
+      Conditioning c = model.condition(manager, "the tree", "a cat", scale);
+      assertNull(c.negative());
+      assertFalse(c.guided());
+      Map<String, HostTensor> inputs = new LinkedHashMap<>();
+      inputs.put("sample", scaled(z, pipeline.prediction().inputScale(sigma)));
+      inputs.put("timestep", timestep(pipeline, sigma));
+      inputs.put("encoder_hidden_states", HostTensor.of(c.positive()));
+      inputs.put("timestep_cond", io("lcm").read("guidance/" + scale));
+      assertNear(
+          expected(pipeline, z, sigma, inputs),
+          HostTensor.of(model.denoise(z.to(manager), sigma, c)));
+      assertEquals(1, model.counts().denoise());
+    }
+  }
+
+  @Test
+  void guidanceOfXlIsTheFormulaOverTwoBranches() {
+    HostTensor z = new HostTensor(new Shape(2, 4, 8, 8), ramp(512));
+    try (DiffusionPipeline pipeline = open("sdxl");
+        NDManager manager = pipeline.manager().newSubManager()) {
+      LatentDiffusionModel model = pipeline.bind(15, 13);
+      Conditioning c = model.condition(manager, "a photo of a cat", "the tree", 2.5);
+      NDArray x = z.to(manager);
+      NDArray positive =
+          model.denoise(x, 3, new Conditioning(c.positive(), null, 1, c.positivePooled(), null));
+      NDArray negative =
+          model.denoise(x, 3, new Conditioning(c.negative(), null, 1, c.negativePooled(), null));
+      NDArray expected = negative.add(positive.sub(negative).mul(2.5));
+      assertNear(HostTensor.of(expected), HostTensor.of(model.denoise(x, 3, c)));
+    }
+  }
+
+  @Test
+  void unknownInputsAndPartsAreNamed() {
+    try (DiffusionPipeline pipeline = open("sdxl")) {
+      PriorArtException e =
+          assertThrows(PriorArtException.class, () -> pipeline.trace("text_encoder_3", Map.of()));
+      assertTrue(e.getMessage().contains("text_encoder_2"), e.getMessage());
+      Map<String, HostTensor> inputs = new LinkedHashMap<>();
+      SafetensorsFile io = io("sdxl");
+      for (String name : new String[] {"sample", "timestep", "encoder_hidden_states"}) {
+        inputs.put(name, io.read("unet/" + name));
+      }
+      e = assertThrows(PriorArtException.class, () -> pipeline.trace("unet", inputs));
+      assertTrue(e.getMessage().contains("text_embeds"), e.getMessage());
+    }
+  }
+}
