@@ -16,9 +16,11 @@ import io.priorart.solver.LatentDiffusionModel;
 import io.priorart.solver.NoiseSource;
 import io.priorart.solver.PriorArtException;
 import io.priorart.solver.SolveContext;
-import io.priorart.solver.method.Sampler;
+import io.priorart.solver.method.Sampling;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
@@ -46,13 +48,17 @@ final class SampleCommand implements Callable<Integer> {
       names = "--latents",
       paramLabel = "IN.safetensors",
       description =
-          "Start from its tensor 'latents' [1, c, h, w], standard normal, instead of the seed.")
+          "Start from its tensor 'latents' [1, c, h, w], standard normal, instead of the seed; its"
+              + " tensors 'noise.0', 'noise.1', ... are what the steps draw, if there are any.")
   private Path latents;
 
   @Option(
       names = "--scheduler",
       paramLabel = "NAME",
-      description = "ddim, ddpm, dpm-solver++ or lcm. Default: ddim; lcm for a few-step prior")
+      description =
+          "ddim, ddpm, euler, euler-ancestral, dpm-solver++, sde-dpm-solver++, lcm or"
+              + " flow-match-euler, with the settings of the model's scheduler_config.json."
+              + " Default: the one which that file names")
   private String scheduler;
 
   @Option(
@@ -93,8 +99,7 @@ final class SampleCommand implements Callable<Integer> {
     PictureFiles.requireWritable(output, force);
     PictureFormat.of(output);
     boolean fewStep = model.traits().fewStep();
-    Sampler sampler =
-        scheduler != null ? Sampler.byId(scheduler) : fewStep ? Sampler.LCM : Sampler.DDIM;
+    Sampling sampling = model.sampling(scheduler);
     int count = steps != null ? steps : fewStep ? 8 : 50;
     Limits.requirePixels("size", width, height);
     long begin = System.nanoTime();
@@ -114,12 +119,13 @@ final class SampleCommand implements Callable<Integer> {
                 bar,
                 cancel,
                 null);
-        NDArray x = sampler.sample(bound, start(bound, context.noise(), manager), count, context);
+        NDArray start = start(bound, context.noise(), manager);
+        NDArray x = sampling.sample(bound, start, count, recorded(context));
         PictureFiles.write(
             PictureFiles.quantized(new Picture(HostTensor.of(x), 8, null)), output, force);
       }
       if (json) {
-        print(pipeline, sampler, count, (System.nanoTime() - begin) * 1e-9);
+        print(pipeline, sampling, count, (System.nanoTime() - begin) * 1e-9);
       }
     }
     return 0;
@@ -137,13 +143,25 @@ final class SampleCommand implements Callable<Integer> {
     return start.to(manager);
   }
 
-  private void print(Prior pipeline, Sampler sampler, int count, double seconds) {
+  private SolveContext recorded(SolveContext context) {
+    if (latents == null) {
+      return context;
+    }
+    SafetensorsFile file = SafetensorsFile.open(latents);
+    List<HostTensor> draws = new ArrayList<>();
+    for (String name = "noise.0"; file.shapes().containsKey(name); name = "noise." + draws.size()) {
+      draws.add(file.read(name));
+    }
+    return draws.isEmpty() ? context : context.withNoise(NoiseSource.recorded(draws));
+  }
+
+  private void print(Prior pipeline, Sampling sampling, int count, double seconds) {
     Map<String, Object> report = new LinkedHashMap<>();
     report.put("output", output.toString());
     report.put(
         "model",
         Map.of("name", pipeline.name(), "sha256", pipeline.hash(), "precision", model.precision()));
-    report.put("scheduler", sampler.id());
+    report.put("scheduler", sampling.sampler().id());
     report.put("steps", count);
     report.put("seed", seed);
     report.put("latents", latents == null ? null : latents.toString());

@@ -6,6 +6,7 @@ import io.priorart.models.PriorTraits;
 import io.priorart.models.engine.CompileOptions;
 import io.priorart.models.engine.Precision;
 import io.priorart.runtime.Checkpoints;
+import io.priorart.solver.method.Sampling;
 import java.util.function.Supplier;
 import picocli.CommandLine.Option;
 
@@ -48,6 +49,11 @@ final class Sources implements Supplier<Prior>, AutoCloseable {
   /** What the model is; opens nothing. */
   PriorTraits traits() {
     return ModelFamilies.traits(Checkpoints.resolve(model, text));
+  }
+
+  /** How the model is sampled; opens nothing. */
+  Sampling sampling(String scheduler) {
+    return ModelFamilies.sampling(Checkpoints.resolve(model, text), scheduler);
   }
 
   @Override

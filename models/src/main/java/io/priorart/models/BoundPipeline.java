@@ -89,8 +89,13 @@ final class BoundPipeline extends BoundPrior {
 
   @Override
   public NDArray denoise(NDArray z, double sigma, Conditioning conditioning) {
+    return denoise(z, sigma, pipeline.prediction().timestep(schedule(), sigma), conditioning);
+  }
+
+  @Override
+  public NDArray denoise(NDArray z, double sigma, double timestep, Conditioning conditioning) {
     denoise.addAndGet(conditioning.guided() ? 2 : 1);
-    try (Arguments a = noisy(z, sigma, conditioning)) {
+    try (Arguments a = noisy(z, sigma, timestep, conditioning)) {
       return a.call(pipeline.unet(), DiffusionPipeline.method(conditioning));
     }
   }
@@ -98,11 +103,12 @@ final class BoundPipeline extends BoundPrior {
   @Override
   public Linearization denoiseAt(NDArray z, double sigma, Conditioning conditioning) {
     denoise.addAndGet(conditioning.guided() ? 2 : 1);
-    return noisy(z, sigma, conditioning)
+    double timestep = pipeline.prediction().timestep(schedule(), sigma);
+    return noisy(z, sigma, timestep, conditioning)
         .linearize(pipeline.unet(), DiffusionPipeline.method(conditioning), denoisePullback);
   }
 
-  private Arguments noisy(NDArray z, double sigma, Conditioning conditioning) {
+  private Arguments noisy(NDArray z, double sigma, double t, Conditioning conditioning) {
     requireShape("latent", z, latentShape);
     requireSigma(sigma);
     if (conditioning.positive() == null) {
@@ -121,7 +127,7 @@ final class BoundPipeline extends BoundPrior {
             });
     List<NDArray> owned = new ArrayList<>();
     owned.add(rates);
-    owned.add(m.create(new float[] {(float) prediction.timestep(schedule(), sigma)}));
+    owned.add(m.create(new float[] {(float) t}));
     if (pipeline.inpaints()) {
       owned.add(allToRepaint(m));
     }

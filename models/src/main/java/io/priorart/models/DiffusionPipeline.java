@@ -135,11 +135,13 @@ public final class DiffusionPipeline implements Prior {
           c.integer("num_train_timesteps", 1000, 2, 1_000_000), c.number("shift", 1));
     }
     c.requireUnset("trained_betas");
+    // the one class with other defaults
+    boolean lcm = c.text("_class_name", "").equals("LCMScheduler");
     return new VariancePreservingSchedule(
-        BetaSchedule.of(c.text("beta_schedule", "linear")),
+        BetaSchedule.of(c.text("beta_schedule", lcm ? "scaled_linear" : "linear")),
         c.integer("num_train_timesteps", 1000, 1, 1_000_000),
-        c.number("beta_start", 0.0001),
-        c.number("beta_end", 0.02),
+        c.number("beta_start", lcm ? 0.00085 : 0.0001),
+        c.number("beta_end", lcm ? 0.012 : 0.02),
         c.flag("rescale_betas_zero_snr", false),
         c.integer("steps_offset", 0, 0, 1000));
   }

@@ -4,6 +4,9 @@ import io.priorart.models.engine.CompileOptions;
 import io.priorart.models.network.ConfigNode;
 import io.priorart.solver.ErrorKind;
 import io.priorart.solver.PriorArtException;
+import io.priorart.solver.method.Sampler;
+import io.priorart.solver.method.Sampling;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
@@ -31,6 +34,9 @@ public final class ModelFamilies {
     classNames.forEach(name -> FAMILIES.put(name, new Family(traits, load)));
   }
 
+  private static final String SCHEDULER = "scheduler";
+  private static final String SCHEDULER_CONFIG = "scheduler_config.json";
+
   private ModelFamilies() {}
 
   /**
@@ -52,6 +58,26 @@ public final class ModelFamilies {
   public static Prior load(Path directory, CompileOptions options) {
     CheckpointFolder folder = new CheckpointFolder(directory);
     return family(folder).load().apply(folder, options);
+  }
+
+  /**
+   * How a checkpoint is sampled: by its own {@code scheduler/scheduler_config.json}, or as DDIM on
+   * trailing timesteps where it has none. Latents are never clipped: {@code clip_sample} is meant
+   * for pictures, and diffusers' pipelines switch it off too.
+   *
+   * @param scheduler the name of a {@link Sampler} to take in place of the checkpoint's own, with
+   *     the settings of its configuration; {@code null} for its own
+   * @throws PriorArtException NOT_FOUND for another name; FAILED_PRECONDITION or INVALID_ARGUMENT
+   *     naming the key that is not supported
+   */
+  public static Sampling sampling(Path directory, String scheduler) {
+    CheckpointFolder folder = new CheckpointFolder(directory);
+    if (!Files.exists(folder.path(SCHEDULER).resolve(SCHEDULER_CONFIG))) {
+      return Sampling.of(scheduler == null ? Sampler.DDIM : Sampler.byId(scheduler));
+    }
+    Sampling found =
+        SchedulerConfig.sampling(folder.config(SCHEDULER, SCHEDULER_CONFIG), scheduler);
+    return family(folder).traits().apply(folder).pixelSpace() ? found : found.unclipped();
   }
 
   private static Family family(CheckpointFolder folder) {

@@ -60,6 +60,16 @@ public interface LatentDiffusionModel {
   NDArray denoise(NDArray z, double sigma, Conditioning conditioning);
 
   /**
+   * {@link #denoise(NDArray, double, Conditioning)}, where the network is told another timestep
+   * than that of {@code sigma}, as some samplers round it.
+   *
+   * @param timestep 0 to the schedule's last; of no effect on a network that is told the level
+   */
+  default NDArray denoise(NDArray z, double sigma, double timestep, Conditioning conditioning) {
+    return denoise(z, sigma, conditioning);
+  }
+
+  /**
    * {@code E[z0 | z]} for {@code z = z0 + sigma eps}, each pixel with its own level.
    *
    * @param sigma {@code [1 or N, 1, h, w]}, more than 0

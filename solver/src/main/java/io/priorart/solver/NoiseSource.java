@@ -3,17 +3,49 @@ package io.priorart.solver;
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.Shape;
+import java.util.Iterator;
+import java.util.List;
 import java.util.SplittableRandom;
 
 /**
  * All randomness of a solve: a seeded generator on the host, so that a seed gives the same picture
  * whatever else the process does. The engine's own generator is global and never used. One thread.
  */
-public final class NoiseSource {
+public sealed class NoiseSource {
   private SplittableRandom random;
 
   public NoiseSource(long seed) {
     random = new SplittableRandom(seed);
+  }
+
+  /**
+   * Normal draws that someone else has made, in order, so that two implementations can be compared.
+   *
+   * @throws PriorArtException INVALID_ARGUMENT at a draw that is not there or has another shape
+   */
+  public static NoiseSource recorded(List<HostTensor> draws) {
+    return new Recorded(draws);
+  }
+
+  private static final class Recorded extends NoiseSource {
+    private final Iterator<HostTensor> draws;
+
+    Recorded(List<HostTensor> draws) {
+      super(0);
+      this.draws = List.copyOf(draws).iterator();
+    }
+
+    @Override
+    public HostTensor normal(Shape shape) {
+      if (!draws.hasNext()) {
+        throw PriorArtException.badField("noise", "has fewer draws than are needed");
+      }
+      HostTensor draw = draws.next();
+      if (!draw.shape().equals(shape)) {
+        throw PriorArtException.badField("noise", "is " + draw.shape() + ", not " + shape);
+      }
+      return draw;
+    }
   }
 
   /**

@@ -49,14 +49,40 @@ public final class SolveContext {
       SolveListener listener,
       BooleanSupplier cancelled,
       Duration budget) {
+    this(
+        manager,
+        conditioning,
+        seed,
+        new NoiseSource(seed),
+        listener,
+        cancelled,
+        budget == null ? 0 : System.nanoTime() + budget.toNanos(),
+        budget != null);
+  }
+
+  private SolveContext(
+      NDManager manager,
+      Conditioning conditioning,
+      long seed,
+      NoiseSource noise,
+      SolveListener listener,
+      BooleanSupplier cancelled,
+      long deadlineNanos,
+      boolean hasDeadline) {
     this.manager = manager;
     this.conditioning = conditioning;
     this.seed = seed;
-    this.noise = new NoiseSource(seed);
+    this.noise = noise;
     this.listener = listener;
     this.cancelled = cancelled;
-    this.hasDeadline = budget != null;
-    this.deadlineNanos = budget == null ? 0 : System.nanoTime() + budget.toNanos();
+    this.deadlineNanos = deadlineNanos;
+    this.hasDeadline = hasDeadline;
+  }
+
+  /** This with its noise from elsewhere. */
+  public SolveContext withNoise(NoiseSource other) {
+    return new SolveContext(
+        manager, conditioning, seed, other, listener, cancelled, deadlineNanos, hasDeadline);
   }
 
   /** No listener, no cancellation, no deadline. */

@@ -1,7 +1,9 @@
 package io.priorart.models.network;
 
+import com.fasterxml.jackson.core.json.JsonReadFeature;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.json.JsonMapper;
 import io.priorart.solver.ErrorKind;
 import io.priorart.solver.PriorArtException;
 import java.io.IOException;
@@ -17,7 +19,9 @@ import java.util.stream.StreamSupport;
  * @param source the file, for messages
  */
 public record ConfigNode(String source, JsonNode json) {
-  private static final ObjectMapper JSON = new ObjectMapper();
+  // diffusers writes infinities as they are
+  private static final ObjectMapper JSON =
+      JsonMapper.builder().enable(JsonReadFeature.ALLOW_NON_NUMERIC_NUMBERS).build();
   private static final long MAX_BYTES = 1 << 20;
 
   /** Reads a file of at most a megabyte. */

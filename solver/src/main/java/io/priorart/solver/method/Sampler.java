@@ -3,12 +3,8 @@ package io.priorart.solver.method;
 import ai.djl.ndarray.NDArray;
 import io.priorart.solver.LatentDiffusionModel;
 import io.priorart.solver.Names;
-import io.priorart.solver.NoiseSchedule;
-import io.priorart.solver.NoiseSource;
 import io.priorart.solver.PriorArtException;
 import io.priorart.solver.SolveContext;
-import io.priorart.solver.SolveEvent;
-import io.priorart.solver.TensorScope;
 import io.priorart.solver.TimestepSpacing;
 import java.util.Arrays;
 import java.util.List;
@@ -17,44 +13,84 @@ import java.util.List;
  * Draws from a prior without a measurement: how the reverse process is integrated.
  *
  * <p>All in variance-exploding form, {@code z = z0 + sigma eps}, with {@code D = denoise(z, sigma)}
- * and {@code s} the next level; every sampler ends with {@code z = D} of the last.
+ * and {@code s} the next level. A step keeps the amount {@code k} of the noise in {@code z} and
+ * makes up the rest of {@code s} with fresh noise {@code xi}:
+ *
+ * <pre>z' = D' + k/sigma (z - D') + sqrt(s^2 - k^2) xi</pre>
+ *
+ * so a sampler is its {@code k}, and whether {@code D'} is {@code D} or looks ahead by the last
+ * estimate. Which levels are visited is {@link Sampling}'s affair.
  */
 public enum Sampler {
   /**
-   * {@code z' = D + s/sigma (z - D)}: deterministic DDIM (Song et al. 2021, arXiv 2010.02502,
-   * equation 12 with eta = 0), which is Euler's method in sigma.
+   * {@code k = s}: deterministic DDIM (Song et al. 2021, arXiv 2010.02502, equation 12 with eta =
+   * 0), which is Euler's method in sigma.
    */
-  DDIM("ddim"),
+  DDIM("ddim", "DDIMScheduler", TimestepSpacing.LEADING),
 
   /**
-   * The same with eta = 1, the ancestral sampling of DDPM (Ho et al. 2020, arXiv 2006.11239):
-   * {@code z' = D + s^2/sigma^2 (z - D) + s sqrt(1 - s^2/sigma^2) xi}.
+   * {@code k = s^2/sigma}: the same with eta = 1, the ancestral sampling of DDPM (Ho et al. 2020,
+   * arXiv 2006.11239, equation 7).
    */
-  DDPM("ddpm"),
+  DDPM("ddpm", "DDPMScheduler", TimestepSpacing.LEADING),
 
   /**
-   * DPM-Solver++(2M) (Lu et al. 2022, arXiv 2211.01095, algorithm 2) with data prediction: {@code
-   * z' = s/sigma z + (1 - s/sigma) D'}, {@code D' = D + h/(2 h_last) (D - D_last)}, {@code h =
-   * log(sigma/s)}; first order at the first step and at the last.
+   * {@code k = s}: Euler's method (Karras et al. 2022, arXiv 2206.00364, algorithm 2 without
+   * churn).
    */
-  DPM_SOLVER_PLUS_PLUS("dpm-solver++"),
+  EULER("euler", "EulerDiscreteScheduler", TimestepSpacing.LINSPACE),
+
+  /** {@code k = s^2/sigma}: DDPM's step on Euler's levels. */
+  EULER_ANCESTRAL("euler-ancestral", "EulerAncestralDiscreteScheduler", TimestepSpacing.LINSPACE),
 
   /**
-   * {@code z' = D + s xi}: what consistency models are sampled by (Song et al. 2023, arXiv
-   * 2303.01469, algorithm 1; Luo et al. 2023, arXiv 2310.04378), in about eight steps. With a prior
-   * that is no consistency model it forgets what the steps before have drawn.
+   * {@code k = s} and {@code D' = D + h/(2 h_last) (D - D_last)}, {@code h = log(sigma/s)}:
+   * DPM-Solver++(2M), midpoint (Lu et al. 2022, arXiv 2211.01095, algorithm 2); first order at the
+   * first step and at the last.
    */
-  LCM("lcm");
+  DPM_SOLVER_PLUS_PLUS("dpm-solver++", "DPMSolverMultistepScheduler", TimestepSpacing.LINSPACE),
+
+  /** The same with {@code k = s^2/sigma}: SDE-DPM-Solver++(2M) (arXiv 2211.01095, section 6). */
+  SDE_DPM_SOLVER_PLUS_PLUS(
+      "sde-dpm-solver++", "DPMSolverMultistepScheduler", TimestepSpacing.LINSPACE),
+
+  /**
+   * {@code k = 0}: what consistency models are sampled by (Song et al. 2023, arXiv 2303.01469,
+   * algorithm 1; Luo et al. 2023, arXiv 2310.04378), in about eight steps. With a prior that is no
+   * consistency model it forgets what the steps before have drawn. The boundary scalings are left
+   * out: they differ from 0 and 1 by less than 1e-5 at timestep 19, the lowest in use.
+   */
+  LCM("lcm", "LCMScheduler", TimestepSpacing.LEADING),
+
+  /**
+   * {@code k = s}, which for {@code sigma = t/(1-t)} is Euler's method along the straight path
+   * (Esser et al. 2024, arXiv 2403.03206).
+   */
+  FLOW_MATCH_EULER("flow-match-euler", "FlowMatchEulerDiscreteScheduler", TimestepSpacing.LINSPACE);
 
   private final String id;
+  private final String configName;
+  private final TimestepSpacing defaultSpacing;
 
-  Sampler(String id) {
+  Sampler(String id, String configName, TimestepSpacing defaultSpacing) {
     this.id = id;
+    this.configName = configName;
+    this.defaultSpacing = defaultSpacing;
   }
 
   /** Its name on the command line. */
   public String id() {
     return id;
+  }
+
+  /** The {@code _class_name} of a {@code scheduler_config.json} that means it. */
+  public String configName() {
+    return configName;
+  }
+
+  /** What a {@code scheduler_config.json} without {@code timestep_spacing} means. */
+  public TimestepSpacing defaultSpacing() {
+    return defaultSpacing;
   }
 
   /** All names, the default first. */
@@ -74,73 +110,28 @@ public enum Sampler {
         .orElseThrow(() -> Names.notFound("scheduler", id, ids()));
   }
 
-  /**
-   * Draws pictures.
-   *
-   * @param noise standard normal {@code [N, c, h, w]}
-   * @param steps 1 to the schedule's training timesteps
-   * @param context its noise serves samplers that draw some, its conditioning every evaluation;
-   *     each step is told to its listener with residual 0, for there is no measurement
-   * @return decoded pictures {@code [N, 3, H, W]}, not clamped
-   * @throws PriorArtException CANCELLED, DEADLINE_EXCEEDED, INVALID_ARGUMENT
-   */
+  /** {@link Sampling#sample} on trailing timesteps, ending at the clean estimate. */
   public NDArray sample(
       LatentDiffusionModel model, NDArray noise, int steps, SolveContext context) {
-    NoiseSchedule schedule = model.schedule();
-    if (steps < 1 || steps > schedule.trainTimesteps()) {
-      throw PriorArtException.badField(
-          "steps", "must be 1 to " + schedule.trainTimesteps() + ", was " + steps);
-    }
-    int[] timesteps = schedule.timesteps(steps, TimestepSpacing.TRAILING);
-    double[] sigma = new double[steps + 1];
-    for (int i = 0; i < steps; i++) {
-      sigma[i] = schedule.sigma(timesteps[i]);
-    }
-    // a VP checkpoint starts from unit noise: z = x_T / sqrt(alphaBar_T)
-    NDArray z = noise.div(Math.sqrt(schedule.alphaBar(timesteps[0])));
-    NDArray last = null;
-    for (int i = 0; i < steps; i++) {
-      context.checkpoint();
-      try (TensorScope scope = new TensorScope()) {
-        NDArray clean = model.denoise(z, sigma[i], context.conditioning());
-        NDArray next = step(sigma, i, z, clean, last, context.noise());
-        z.close();
-        z = scope.keep(next);
-        if (last != null) {
-          last.close();
-        }
-        last = scope.keep(clean == next ? clean.duplicate() : clean);
-      }
-      context.listener().on(new SolveEvent.Step(i + 1, steps, 0));
-    }
-    return model.decode(z);
+    return Sampling.of(this).sample(model, noise, steps, context);
   }
 
-  private NDArray step(
-      double[] sigma, int i, NDArray z, NDArray clean, NDArray last, NoiseSource random) {
-    double ratio = sigma[i + 1] / sigma[i];
-    if (ratio == 0) {
-      return clean;
-    }
+  /** Deviation of the noise that a step from {@code sigma} to {@code next} keeps. */
+  double kept(double sigma, double next) {
     return switch (this) {
-      case LCM -> clean.add(random.normal(z.getManager(), z.getShape()).mul(sigma[i + 1]));
-      case DDIM -> clean.add(z.sub(clean).mul(ratio));
-      case DDPM ->
-          clean
-              .add(z.sub(clean).mul(ratio * ratio))
-              .add(
-                  random
-                      .normal(z.getManager(), z.getShape())
-                      .mul(sigma[i + 1] * Math.sqrt(1 - ratio * ratio)));
-      case DPM_SOLVER_PLUS_PLUS -> {
-        NDArray ahead = clean;
-        if (last != null) {
-          double h = -Math.log(ratio);
-          double before = Math.log(sigma[i - 1] / sigma[i]);
-          ahead = clean.add(clean.sub(last).mul(h / (2 * before)));
-        }
-        yield z.mul(ratio).add(ahead.mul(1 - ratio));
-      }
+      case DDIM, EULER, DPM_SOLVER_PLUS_PLUS, FLOW_MATCH_EULER -> next;
+      case DDPM, EULER_ANCESTRAL, SDE_DPM_SOLVER_PLUS_PLUS -> next * next / sigma;
+      case LCM -> 0;
     };
+  }
+
+  /** Whether a step looks ahead by the estimate before. */
+  boolean multistep() {
+    return configName.equals(DPM_SOLVER_PLUS_PLUS.configName);
+  }
+
+  /** Whether it counts in sigma, not in timesteps of a variance-preserving state. */
+  boolean inSigma() {
+    return this == EULER || this == EULER_ANCESTRAL;
   }
 }
