@@ -100,6 +100,11 @@ final class BenchCommand {
         description = "Where runs are kept. Default: ${DEFAULT-VALUE}")
     private Path results;
 
+    @Option(
+        names = "--kept-only",
+        description = "Run nothing: report the solvers and tasks whose runs are all kept.")
+    private boolean keptOnly;
+
     @Option(names = "--markdown", paramLabel = "FILE", description = "Write a page of tables.")
     private Path markdown;
 
@@ -162,7 +167,8 @@ final class BenchCommand {
                     preset,
                     seed,
                     model.precision(),
-                    results),
+                    results,
+                    keptOnly),
                 model,
                 Machine.revision(),
                 cancel,

@@ -309,6 +309,13 @@ class CommandLineTest {
     JsonNode json = new ObjectMapper().readTree(more.out());
     assertEquals(Set.of(), schema.validate(json));
     assertEquals(3, json.path("summary").size());
+
+    Result kept =
+        run(with(common, "--solver", "prox-diffusion", "--solver", "tv", "--kept-only", "--json"));
+    assertEquals(0, kept.code(), kept.err());
+    assertTrue(kept.err().contains("inpainting-70 without tv"), kept.err());
+    assertEquals(json.path("summary"), new ObjectMapper().readTree(kept.out()).path("summary"));
+    assertEquals(second, Files.readAllLines(dir.resolve("runs.jsonl")), "nothing was run");
     for (JsonNode made : json.path("runs")) {
       assertTrue(made.path("gmsd").asDouble() > 0, made.toString());
       assertTrue(made.path("ms_ssim").isNull(), "too small for five scales");

@@ -66,6 +66,7 @@ public final class QualityBench {
    * @param seed of measurement and solver; each picture adds a number of its own, from its name
    * @param precision name of the networks' arithmetic
    * @param results the file of runs, JSON lines
+   * @param keptOnly run nothing: report what the file holds
    */
   public record Plan(
       Path pictures,
@@ -75,7 +76,8 @@ public final class QualityBench {
       String preset,
       long seed,
       String precision,
-      Path results) {}
+      Path results,
+      boolean keptOnly) {}
 
   /** Hears of each run. */
   public interface Listener {
@@ -84,7 +86,7 @@ public final class QualityBench {
      */
     void ran(QualityRun run, boolean fresh);
 
-    /** A solver that a task does not suit. */
+    /** A solver that a task does not suit, or whose runs are not all kept. */
     void skipped(QualityTask task, String solver, String why);
   }
 
@@ -245,6 +247,10 @@ public final class QualityBench {
     if (before != null) {
       listener.ran(before, false);
       return before;
+    }
+    if (plan.keptOnly()) {
+      throw new PriorArtException(
+          ErrorKind.FAILED_PRECONDITION, plan.results() + " lacks a run on " + sample.name());
     }
     QualityRun run = restore(task, contender, preset, parameters, sample.picture(), key);
     known.put(identity, run);
