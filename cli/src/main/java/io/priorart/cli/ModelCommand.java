@@ -1,6 +1,8 @@
 package io.priorart.cli;
 
 import io.priorart.models.ModelFamilies;
+import io.priorart.models.ModelInspection;
+import io.priorart.models.ModelVerification;
 import io.priorart.models.Prior;
 import io.priorart.models.engine.CompileOptions;
 import io.priorart.models.engine.Precision;
@@ -13,35 +15,161 @@ import io.priorart.solver.PriorArtException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
 
 /** {@code priorart model}: looks into a checkpoint. */
 @Command(
     name = "model",
     description = "Looks into a checkpoint.",
     mixinStandardHelpOptions = true,
-    subcommands = ModelCommand.Trace.class,
-    synopsisSubcommandLabel = "trace")
+    subcommands = {ModelCommand.Inspect.class, ModelCommand.Verify.class, ModelCommand.Trace.class},
+    synopsisSubcommandLabel = "(inspect | verify | trace)")
 final class ModelCommand {
+  @Command(
+      name = "inspect",
+      description = {
+        "Says what a checkpoint is, from its configurations and the headers of its files:",
+        "family, parts, parameters, element types, memory at each precision, licence."
+      },
+      mixinStandardHelpOptions = true)
+  static final class Inspect implements Callable<Integer> {
+    @Mixin private Sources model;
+
+    @Parameters(
+        index = "0",
+        arity = "0..1",
+        paramLabel = "DIR|FILE",
+        description = "The checkpoint, as --model.")
+    private String checkpoint;
+
+    @Option(names = "--json", description = "Print JSON.")
+    private boolean json;
+
+    @Override
+    public Integer call() {
+      ModelInspection found = ModelInspection.of(model.named(checkpoint).source());
+      if (json) {
+        System.out.println(Json.text(found));
+        return 0;
+      }
+      System.out.printf("%s: %s%n", found.name(), found.family());
+      System.out.printf("licence: %s%n", found.license() == null ? "none stated" : found.license());
+      if (found.scheduler() != null) {
+        System.out.printf("scheduler: %s, %s%n", found.scheduler(), found.prediction());
+      }
+      for (ModelInspection.Part part : found.parts()) {
+        System.out.printf(
+            Locale.ROOT,
+            "%-15s %-28s %9.1f M parameters, %s%n",
+            part.name(),
+            part.className(),
+            part.parameters() * 1e-6,
+            part.types());
+      }
+      System.out.printf(
+          Locale.ROOT,
+          "weights: %.1f MB stored; in memory %.1f MB in float32, %.1f MB in bfloat16 or float16%n",
+          found.bytes() * 1e-6,
+          found.parameters() * 4e-6,
+          found.parameters() * 2e-6);
+      return 0;
+    }
+  }
+
+  @Command(
+      name = "verify",
+      description = {
+        "Loads a checkpoint, which checks every tensor's name and shape, runs each network once",
+        "and looks whether what they give is finite. Exit code 1 where it is not."
+      },
+      mixinStandardHelpOptions = true)
+  static final class Verify implements Callable<Integer> {
+    @Mixin private Sources model;
+
+    @Parameters(
+        index = "0",
+        arity = "0..1",
+        paramLabel = "DIR|FILE",
+        description = "The checkpoint, as --model.")
+    private String checkpoint;
+
+    @Option(
+        names = "--side",
+        defaultValue = "64",
+        paramLabel = "N",
+        description = "Side of the picture, 8 to 1024. Default: ${DEFAULT-VALUE}")
+    private int side;
+
+    @Option(names = "--json", description = "Print JSON.")
+    private boolean json;
+
+    @Override
+    public Integer call() {
+      if (side < 8 || side > 1024) {
+        throw PriorArtException.badField("side", "must be 8 to 1024, was " + side);
+      }
+      model.check();
+      try (Sources open = model.named(checkpoint)) {
+        Prior prior = open.get();
+        List<ModelVerification.Check> checks = ModelVerification.run(prior, side);
+        boolean passed = checks.stream().allMatch(ModelVerification.Check::passed);
+        if (json) {
+          Map<String, Object> report = new LinkedHashMap<>();
+          report.put("model", prior.name());
+          report.put("precision", model.precision());
+          report.put("passed", passed);
+          report.put("checks", checks.stream().map(Verify::entry).toList());
+          System.out.println(Json.text(report));
+        } else {
+          for (ModelVerification.Check check : checks) {
+            System.out.printf(
+                Locale.ROOT,
+                "%-24s %s%n",
+                check.what(),
+                check.passed() ? "finite, RMS %.4g".formatted(check.rms()) : "NOT FINITE");
+          }
+          System.out.println(prior.name() + (passed ? ": ok, " : ": failed, ") + model.precision());
+        }
+        return passed ? 0 : 1;
+      }
+    }
+
+    private static Map<String, Object> entry(ModelVerification.Check check) {
+      Map<String, Object> entry = new LinkedHashMap<>();
+      entry.put("what", check.what());
+      entry.put("finite", check.passed());
+      entry.put("rms", check.passed() ? check.rms() : null);
+      return entry;
+    }
+  }
+
   @Command(
       name = "trace",
       description = {
         "Runs single networks on tensors from a file and writes what they give.",
         "The tensors are named PART/NAME: unet/sample, unet/timestep, unet/encoder_hidden_states,",
-        "vae.encoder/x, vae.decoder/z, text_encoder/input_ids. Results are named PART/output."
+        "vae.encoder/x, vae.decoder/z, text_encoder/input_ids; unet/text_embeds, unet/time_ids and",
+        "text_encoder_2/input_ids of XL, unet/timestep_cond of a latent consistency model.",
+        "Results are named PART/output."
       },
       mixinStandardHelpOptions = true)
   static final class Trace implements Callable<Integer> {
-    private static final String[] PARTS = {"unet", "vae.encoder", "vae.decoder", "text_encoder"};
+    private static final String[] PARTS = {
+      "unet", "vae.encoder", "vae.decoder", "text_encoder", "text_encoder_2"
+    };
 
     @Option(
         names = "--model",
         required = true,
-        paramLabel = "DIR",
-        description = "Checkpoint folder.")
+        paramLabel = "DIR|FILE",
+        description = "Checkpoint.")
     private Path model;
 
     @Option(

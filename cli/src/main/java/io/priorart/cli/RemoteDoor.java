@@ -81,6 +81,7 @@ final class RemoteDoor implements RestoreDoor {
     if (!target.matches("[^/\\s]+:\\d{1,5}")) {
       throw PriorArtException.badField("server", "must be HOST:PORT, was " + target);
     }
+    model.requireUnchanged("belong to the process that opens the model; the service opens its own");
     channel = ManagedChannelBuilder.forTarget(target).usePlaintext().build();
     this.model = model;
   }

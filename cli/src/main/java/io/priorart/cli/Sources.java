@@ -1,12 +1,17 @@
 package io.priorart.cli;
 
 import io.priorart.models.ModelFamilies;
+import io.priorart.models.ModelSource;
 import io.priorart.models.Prior;
 import io.priorart.models.PriorTraits;
 import io.priorart.models.engine.CompileOptions;
 import io.priorart.models.engine.Precision;
 import io.priorart.runtime.Checkpoints;
+import io.priorart.solver.PriorArtException;
 import io.priorart.solver.method.Sampling;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Locale;
 import java.util.function.Supplier;
 import picocli.CommandLine.Option;
 
@@ -15,12 +20,32 @@ final class Sources implements Supplier<Prior>, AutoCloseable {
   @Option(
       names = "--model",
       defaultValue = Checkpoints.BUNDLED,
-      paramLabel = "bundled|DIR",
+      paramLabel = "bundled|DIR|FILE",
       description = {
-        "Bundled checkpoint's name or a folder in the diffusers layout (docs/design/pixel-prior.md",
-        "for priors of pictures themselves). Default: ${DEFAULT-VALUE}, one that fits the task"
+        "Bundled checkpoint's name, a folder in the diffusers layout (docs/design/pixel-prior.md",
+        "for priors of pictures themselves), or a Stable Diffusion .safetensors file.",
+        "Default: ${DEFAULT-VALUE}, one that fits the task"
       })
   private String model;
+
+  @Option(
+      names = "--variant",
+      paramLabel = "NAME",
+      description = "Which of the folder's files to take, as fp16 for model.fp16.safetensors.")
+  private String variant;
+
+  @Option(
+      names = "--vae",
+      paramLabel = "DIR|FILE",
+      description = "Auto-encoder to use instead of the model's own, TAESD's included.")
+  private Path vae;
+
+  @Option(
+      names = "--lora",
+      paramLabel = "FILE[:SCALE]",
+      description =
+          "LoRA to merge, in diffusers' or kohya's layout; may be repeated. Scale: 1 as trained")
+  private List<String> loras = List.of();
 
   @Option(
       names = "--precision",
@@ -46,29 +71,51 @@ final class Sources implements Supplier<Prior>, AutoCloseable {
     text = true;
   }
 
+  /** This, of {@code name} instead of {@code --model} where it is not {@code null}. */
+  Sources named(String name) {
+    if (name != null) {
+      model = name;
+    }
+    return this;
+  }
+
+  /** What is to be opened. */
+  ModelSource source() {
+    return new ModelSource(
+        Checkpoints.resolve(model, text),
+        variant,
+        vae,
+        loras.stream().map(ModelSource.Lora::parse).toList());
+  }
+
+  /** Refuses what only a process of its own can change of a model. */
+  void requireUnchanged(String why) {
+    if (variant != null || vae != null || !loras.isEmpty()) {
+      throw PriorArtException.badField("model", "--variant, --vae and --lora " + why);
+    }
+  }
+
   /** What the model is; opens nothing. */
   PriorTraits traits() {
-    return ModelFamilies.traits(Checkpoints.resolve(model, text));
+    return ModelFamilies.traits(source());
   }
 
   /** How the model is sampled; opens nothing. */
   Sampling sampling(String scheduler) {
-    return ModelFamilies.sampling(Checkpoints.resolve(model, text), scheduler);
+    return ModelFamilies.sampling(source(), scheduler);
   }
 
   @Override
   public Prior get() {
     if (pipeline == null) {
-      pipeline =
-          ModelFamilies.load(
-              Checkpoints.resolve(model, text), CompileOptions.AUTO.withPrecision(precision));
+      pipeline = ModelFamilies.load(source(), CompileOptions.AUTO.withPrecision(precision));
     }
     return pipeline;
   }
 
   void check() {
     if (!device.equals("cpu")) {
-      throw io.priorart.solver.PriorArtException.badField(
+      throw PriorArtException.badField(
           "device", device + " is not available in this build; only cpu is");
     }
   }
@@ -84,7 +131,7 @@ final class Sources implements Supplier<Prior>, AutoCloseable {
   }
 
   String precision() {
-    return precision.resolve().name().toLowerCase(java.util.Locale.ROOT);
+    return precision.resolve().name().toLowerCase(Locale.ROOT);
   }
 
   @Override

@@ -2,92 +2,206 @@ package io.priorart.models;
 
 import io.priorart.models.engine.TensorSource;
 import io.priorart.models.network.ConfigNode;
+import io.priorart.models.tokenizer.ClipTokenizer;
 import io.priorart.models.weights.SafetensorsFile;
+import io.priorart.models.weights.ShardedSource;
 import io.priorart.solver.ErrorKind;
 import io.priorart.solver.PriorArtException;
 import java.io.IOException;
-import java.io.InputStream;
-import java.io.OutputStream;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.security.DigestInputStream;
-import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
-import java.util.HexFormat;
+import java.util.List;
+import java.util.Optional;
 import java.util.stream.Stream;
 
-/** A checkpoint in the diffusers folder layout: an index and a folder a part. */
-final class CheckpointFolder {
+/**
+ * A checkpoint in the diffusers folder layout: an index and a folder a part, whose weights are one
+ * file, or several with an index ({@code model.safetensors.index.json}).
+ *
+ * <p>Files may be links within the folder, and into {@code blobs/} beside the {@code snapshots/}
+ * that the folder lies in, as Hugging Face's cache keeps them; other links are refused.
+ */
+final class CheckpointFolder implements Checkpoint {
+  private static final String CARD = "README.md";
+
   private final Path directory;
-  private String hash;
+  private final String variant;
+  private final String whole;
+  private final Path root;
+  private final Path blobs;
+  private final FileHash hash;
 
   /**
+   * @param variant as in {@link ModelSource}
    * @throws PriorArtException NOT_FOUND
    */
-  CheckpointFolder(Path directory) {
+  CheckpointFolder(Path directory, String variant) {
+    this(directory, variant, null);
+  }
+
+  private CheckpointFolder(Path directory, String variant, String whole) {
     if (!Files.isDirectory(directory)) {
+      PickledFiles.refuse(directory);
       throw new PriorArtException(
-          ErrorKind.NOT_FOUND, "model: " + directory + " is no checkpoint folder");
+          ErrorKind.NOT_FOUND,
+          "model: " + directory + " is neither a checkpoint folder nor a .safetensors file");
     }
     this.directory = directory;
-  }
-
-  /** The folder's name. */
-  String name() {
-    return directory.toAbsolutePath().normalize().getFileName().toString();
-  }
-
-  /** {@code model_index.json}. */
-  ConfigNode index() {
-    return ConfigNode.read(directory.resolve("model_index.json"));
-  }
-
-  ConfigNode config(String part) {
-    return config(part, "config.json");
-  }
-
-  ConfigNode config(String part, String file) {
-    return ConfigNode.read(path(part).resolve(file));
-  }
-
-  Path path(String part) {
-    return directory.resolve(part);
-  }
-
-  TensorSource weights(String part, String stem) {
-    return SafetensorsFile.open(path(part).resolve(stem + ".safetensors"));
-  }
-
-  /**
-   * SHA-256 over the names and contents of the checkpoint's weights and configurations, in name
-   * order; computed once.
-   */
-  synchronized String hash() {
-    if (hash == null) {
-      hash = contentHash();
-    }
-    return hash;
-  }
-
-  private String contentHash() {
-    try (Stream<Path> files = Files.walk(directory)) {
-      MessageDigest digest = MessageDigest.getInstance("SHA-256");
-      for (Path file :
-          files
-              .filter(f -> f.toString().matches(".*\\.(safetensors|json|txt)"))
-              .sorted()
-              .toList()) {
-        digest.update(directory.relativize(file).toString().getBytes());
-        try (InputStream in = new DigestInputStream(Files.newInputStream(file), digest)) {
-          in.transferTo(OutputStream.nullOutputStream());
-        }
-      }
-      return HexFormat.of().formatHex(digest.digest());
+    this.variant = variant;
+    this.whole = whole;
+    try {
+      root = directory.toRealPath();
     } catch (IOException e) {
       throw new UncheckedIOException(e);
-    } catch (NoSuchAlgorithmException e) {
-      throw new AssertionError(e);
     }
+    Path blobs = null;
+    for (Path p = root; p.getParent() != null; p = p.getParent()) {
+      if (p.getParent().endsWith("snapshots")) {
+        blobs = p.getParent().resolveSibling("blobs");
+        break;
+      }
+    }
+    this.blobs = blobs;
+    hash = new FileHash(directory, this::files);
+  }
+
+  /** A folder that is itself a part, with {@code config.json}, or holds one. */
+  static CheckpointFolder ofPart(String part, Path directory, String variant) {
+    boolean itself = Files.exists(directory.resolve("config.json"));
+    return new CheckpointFolder(directory, variant, itself ? part : null);
+  }
+
+  private Stream<Path> files() {
+    try {
+      return Files.walk(directory)
+          .filter(f -> f.toString().matches(".*\\.(safetensors|json|txt)"))
+          .map(this::contained);
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+  }
+
+  /** The path itself, unless it is a link that leaves. */
+  private Path contained(Path file) {
+    try {
+      if (Files.exists(file)) {
+        Path real = file.toRealPath();
+        if (!real.startsWith(root) && (blobs == null || !real.startsWith(blobs))) {
+          throw PriorArtException.badField(
+              file.toString(), "is a link out of the checkpoint's folder; copy the file there");
+        }
+      }
+      return file;
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+  }
+
+  private Path path(String part) {
+    return part.equals(whole) ? directory : directory.resolve(part);
+  }
+
+  @Override
+  public String name() {
+    return Checkpoint.nameOf(directory);
+  }
+
+  @Override
+  public boolean has(String part) {
+    return hasConfig(part, "config.json");
+  }
+
+  @Override
+  public boolean hasConfig(String part, String file) {
+    return Files.exists(path(part).resolve(file));
+  }
+
+  @Override
+  public ConfigNode config(String part, String file) {
+    return ConfigNode.read(contained(path(part).resolve(file)));
+  }
+
+  @Override
+  public ConfigNode index() {
+    return ConfigNode.read(contained(directory.resolve(INDEX)));
+  }
+
+  /** The files of a part that make its weights, without ending. */
+  private static String stem(String part) {
+    return part.startsWith("text_encoder") ? "model" : "diffusion_pytorch_model";
+  }
+
+  @Override
+  public TensorSource weights(String part) {
+    Path folder = path(part);
+    String stem = stem(part);
+    // a part without files of the variant has them without, as in diffusers
+    for (String kind : variant == null ? List.of("") : List.of("." + variant, "")) {
+      Path file = folder.resolve(stem + kind + ".safetensors");
+      if (Files.exists(file)) {
+        return SafetensorsFile.open(contained(file));
+      }
+      Path index = folder.resolve(stem + ".safetensors.index" + kind + ".json");
+      if (Files.exists(index)) {
+        return ShardedSource.open(contained(index), this::contained);
+      }
+    }
+    other(folder, stem)
+        .ifPresent(
+            v -> {
+              throw new PriorArtException(
+                  ErrorKind.NOT_FOUND,
+                  folder + " has its weights as variant " + v + " alone; name it");
+            });
+    PickledFiles.in(folder).ifPresent(PickledFiles::refuse);
+    throw new PriorArtException(
+        ErrorKind.NOT_FOUND, folder.resolve(stem + ".safetensors") + ": no such file");
+  }
+
+  /** A variant that the folder has. */
+  private static Optional<String> other(Path folder, String stem) {
+    if (!Files.isDirectory(folder)) {
+      return Optional.empty();
+    }
+    try (Stream<Path> files = Files.list(folder)) {
+      return files
+          .map(f -> f.getFileName().toString())
+          .filter(f -> f.matches(stem + "\\.[A-Za-z0-9_-]+\\.safetensors"))
+          .map(f -> f.substring(stem.length() + 1, f.length() - ".safetensors".length()))
+          .sorted()
+          .findFirst();
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+  }
+
+  @Override
+  public ClipTokenizer tokenizer(String part, int maxLength) {
+    ClipTokenizer.FILES.forEach(file -> contained(path(part).resolve(file)));
+    return ClipTokenizer.open(path(part), maxLength);
+  }
+
+  @Override
+  public String license() {
+    Path card = contained(directory.resolve(CARD));
+    if (!Files.isRegularFile(card)) {
+      return null;
+    }
+    try (Stream<String> lines = Files.lines(card)) {
+      return lines
+          .limit(100)
+          .filter(line -> line.startsWith("license:"))
+          .map(line -> line.substring("license:".length()).strip())
+          .findFirst()
+          .orElse(null);
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+  }
+
+  @Override
+  public String hash() {
+    return hash.get();
   }
 }

@@ -26,20 +26,19 @@ final class ClipTextEncoder implements AutoCloseable {
 
   /**
    * @param part {@code text_encoder} or {@code text_encoder_2}
-   * @param tokenizer the folder of its tokenizer
+   * @param tokenizer the part of its tokenizer
    */
   ClipTextEncoder(
-      CheckpointFolder folder,
+      Checkpoint checkpoint,
       String part,
       String tokenizer,
       NDManager manager,
       CompileOptions options) {
-    config = ClipTextModel.Config.of(folder.config(part));
-    this.tokenizer = ClipTokenizer.open(folder.path(tokenizer), config.maxPositionEmbeddings());
+    config = ClipTextModel.Config.of(checkpoint.config(part));
+    this.tokenizer = checkpoint.tokenizer(tokenizer, config.maxPositionEmbeddings());
     try {
       module =
-          ScriptModule.load(
-              manager, script(options), new ClipWeights(folder.weights(part, "model")));
+          ScriptModule.load(manager, script(options), new ClipWeights(checkpoint.weights(part)));
     } catch (RuntimeException e) {
       this.tokenizer.close();
       throw e;
@@ -181,10 +180,18 @@ final class ClipTextEncoder implements AutoCloseable {
       return shapes;
     }
 
+    private String stored(String name) {
+      return bare && name.startsWith(PREFIX) ? name.substring(PREFIX.length()) : name;
+    }
+
+    @Override
+    public String type(String name) {
+      return source.type(stored(name));
+    }
+
     @Override
     public NDArray map(NDManager target, String name) {
-      return source.map(
-          target, bare && name.startsWith(PREFIX) ? name.substring(PREFIX.length()) : name);
+      return source.map(target, stored(name));
     }
   }
 }

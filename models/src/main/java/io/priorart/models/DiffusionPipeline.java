@@ -50,7 +50,7 @@ public final class DiffusionPipeline implements Prior {
 
   private static final String SECOND = "text_encoder_2";
 
-  private final CheckpointFolder folder;
+  private final Checkpoint checkpoint;
   private final NDManager manager = ScriptModule.newManager();
   private final UNet2DConditionModel.Config unetConfig;
   private final PredictionType prediction;
@@ -63,24 +63,22 @@ public final class DiffusionPipeline implements Prior {
   /** One, or XL's two, whose embeddings are laid side by side. */
   private final List<ClipTextEncoder> texts = new ArrayList<>();
 
-  DiffusionPipeline(CheckpointFolder folder, CompileOptions options) {
-    this.folder = folder;
+  DiffusionPipeline(Checkpoint checkpoint, CompileOptions options) {
+    this.checkpoint = checkpoint;
     precision = options.precision();
     try {
-      unetConfig = UNet2DConditionModel.Config.of(folder.config("unet"));
-      ConfigNode scheduler = folder.config("scheduler", "scheduler_config.json");
+      unetConfig = UNet2DConditionModel.Config.of(checkpoint.config("unet"));
+      ConfigNode scheduler = checkpoint.config("scheduler", "scheduler_config.json");
       prediction = PredictionType.of(scheduler);
       schedule = schedule(scheduler);
-      zerosForEmpty = twoTexts() && folder.index().flag("force_zeros_for_empty_prompt", true);
-      codec = LatentCodec.load(folder, manager, options);
-      texts.add(new ClipTextEncoder(folder, "text_encoder", "tokenizer", manager, options));
+      zerosForEmpty = twoTexts() && checkpoint.index().flag("force_zeros_for_empty_prompt", true);
+      codec = LatentCodec.load(checkpoint, manager, options);
+      texts.add(new ClipTextEncoder(checkpoint, "text_encoder", "tokenizer", manager, options));
       if (twoTexts()) {
-        texts.add(new ClipTextEncoder(folder, SECOND, "tokenizer_2", manager, options));
+        texts.add(new ClipTextEncoder(checkpoint, SECOND, "tokenizer_2", manager, options));
       }
       requireMatching();
-      unet =
-          ScriptModule.load(
-              manager, unetScript(options), folder.weights("unet", "diffusion_pytorch_model"));
+      unet = ScriptModule.load(manager, unetScript(options), checkpoint.weights("unet"));
     } catch (RuntimeException e) {
       close();
       throw e;
@@ -119,8 +117,8 @@ public final class DiffusionPipeline implements Prior {
     }
   }
 
-  static PriorTraits traits(CheckpointFolder folder) {
-    ConfigNode scheduler = folder.config("scheduler", "scheduler_config.json");
+  static PriorTraits traits(Checkpoint checkpoint) {
+    ConfigNode scheduler = checkpoint.config("scheduler", "scheduler_config.json");
     boolean fewStep = scheduler.text("_class_name", "").equals("LCMScheduler");
     return new PriorTraits(false, true, false, fewStep);
   }
@@ -232,12 +230,12 @@ public final class DiffusionPipeline implements Prior {
 
   @Override
   public String name() {
-    return folder.name();
+    return checkpoint.name();
   }
 
   @Override
   public PriorTraits traits() {
-    return traits(folder);
+    return traits(checkpoint);
   }
 
   @Override
@@ -266,7 +264,7 @@ public final class DiffusionPipeline implements Prior {
 
   @Override
   public String hash() {
-    return folder.hash();
+    return checkpoint.hash();
   }
 
   @Override

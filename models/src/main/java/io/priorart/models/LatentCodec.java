@@ -34,20 +34,20 @@ final class LatentCodec implements AutoCloseable {
   private final ScriptModule decoder;
 
   /** Loads the part {@code vae}: an {@code AutoencoderKL} or an {@code AutoencoderTiny}. */
-  static LatentCodec load(CheckpointFolder folder, NDManager manager, CompileOptions options) {
-    ConfigNode c = folder.config("vae");
+  static LatentCodec load(Checkpoint checkpoint, NDManager manager, CompileOptions options) {
+    ConfigNode c = checkpoint.config("vae");
     // SDXL's own auto-encoder leaves float16's range; its configuration says so
     CompileOptions own =
         c.flag("force_upcast", false) && options.precision() == Precision.FLOAT16
             ? options.withPrecision(Precision.FLOAT32)
             : options;
     return c.text("_class_name", "AutoencoderKL").equals("AutoencoderTiny")
-        ? tiny(folder, c, manager, own)
-        : kl(folder, c, manager, own);
+        ? tiny(checkpoint, c, manager, own)
+        : kl(checkpoint, c, manager, own);
   }
 
   private static LatentCodec kl(
-      CheckpointFolder folder, ConfigNode c, NDManager manager, CompileOptions options) {
+      Checkpoint checkpoint, ConfigNode c, NDManager manager, CompileOptions options) {
     c.requireDefault("_class_name", "AutoencoderKL");
     AutoencoderKL.Config config = AutoencoderKL.Config.of(c);
     ScriptBuilder encoder = new ScriptBuilder("AutoencoderKLEncoder", options);
@@ -60,7 +60,7 @@ final class LatentCodec implements AutoCloseable {
         config.stride(),
         config.scalingFactor(),
         config.shiftFactor(),
-        folder.weights("vae", "diffusion_pytorch_model"),
+        checkpoint.weights("vae"),
         manager,
         encoder,
         (g, x) -> g.slice(encode.forward(g, x), 1, 0, config.latentChannels()),
@@ -69,7 +69,7 @@ final class LatentCodec implements AutoCloseable {
   }
 
   private static LatentCodec tiny(
-      CheckpointFolder folder, ConfigNode c, NDManager manager, CompileOptions options) {
+      Checkpoint checkpoint, ConfigNode c, NDManager manager, CompileOptions options) {
     AutoencoderTiny.Config config = AutoencoderTiny.Config.of(c);
     ScriptBuilder encoder = new ScriptBuilder("AutoencoderTinyEncoder", options);
     ScriptBuilder decoder = new ScriptBuilder("AutoencoderTinyDecoder", options);
@@ -79,7 +79,7 @@ final class LatentCodec implements AutoCloseable {
         config.stride(),
         config.scalingFactor(),
         config.shiftFactor(),
-        folder.weights("vae", "diffusion_pytorch_model"),
+        checkpoint.weights("vae"),
         manager,
         encoder,
         new AutoencoderTiny.Encoder(config, encoder.weights())::forward,

@@ -6,7 +6,6 @@ import io.priorart.solver.ErrorKind;
 import io.priorart.solver.PriorArtException;
 import io.priorart.solver.method.Sampler;
 import io.priorart.solver.method.Sampling;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
@@ -17,8 +16,8 @@ import java.util.function.Function;
 /** The kinds of checkpoint that open, by the {@code _class_name} of their index. */
 public final class ModelFamilies {
   private record Family(
-      Function<CheckpointFolder, PriorTraits> traits,
-      BiFunction<CheckpointFolder, CompileOptions, Prior> load) {}
+      Function<Checkpoint, PriorTraits> traits,
+      BiFunction<Checkpoint, CompileOptions, Prior> load) {}
 
   private static final Map<String, Family> FAMILIES = new TreeMap<>();
 
@@ -29,13 +28,13 @@ public final class ModelFamilies {
 
   private static void add(
       List<String> classNames,
-      Function<CheckpointFolder, PriorTraits> traits,
-      BiFunction<CheckpointFolder, CompileOptions, Prior> load) {
+      Function<Checkpoint, PriorTraits> traits,
+      BiFunction<Checkpoint, CompileOptions, Prior> load) {
     classNames.forEach(name -> FAMILIES.put(name, new Family(traits, load)));
   }
 
-  private static final String SCHEDULER = "scheduler";
-  private static final String SCHEDULER_CONFIG = "scheduler_config.json";
+  static final String SCHEDULER = "scheduler";
+  static final String SCHEDULER_CONFIG = "scheduler_config.json";
 
   private ModelFamilies() {}
 
@@ -44,9 +43,17 @@ public final class ModelFamilies {
    *
    * @throws PriorArtException as {@link #load}
    */
-  public static PriorTraits traits(Path directory) {
-    CheckpointFolder folder = new CheckpointFolder(directory);
-    return family(folder).traits().apply(folder);
+  public static PriorTraits traits(ModelSource source) {
+    return traits(Checkpoint.open(source));
+  }
+
+  static PriorTraits traits(Checkpoint checkpoint) {
+    return family(checkpoint).traits().apply(checkpoint);
+  }
+
+  /** {@link #load(ModelSource, CompileOptions)} of a model as it is. */
+  public static Prior load(Path path, CompileOptions options) {
+    return load(ModelSource.of(path), options);
   }
 
   /**
@@ -55,9 +62,9 @@ public final class ModelFamilies {
    * @throws PriorArtException NOT_FOUND, INVALID_ARGUMENT or FAILED_PRECONDITION naming the file
    *     and the defect
    */
-  public static Prior load(Path directory, CompileOptions options) {
-    CheckpointFolder folder = new CheckpointFolder(directory);
-    return family(folder).load().apply(folder, options);
+  public static Prior load(ModelSource source, CompileOptions options) {
+    Checkpoint checkpoint = Checkpoint.open(source);
+    return family(checkpoint).load().apply(checkpoint, options);
   }
 
   /**
@@ -70,18 +77,18 @@ public final class ModelFamilies {
    * @throws PriorArtException NOT_FOUND for another name; FAILED_PRECONDITION or INVALID_ARGUMENT
    *     naming the key that is not supported
    */
-  public static Sampling sampling(Path directory, String scheduler) {
-    CheckpointFolder folder = new CheckpointFolder(directory);
-    if (!Files.exists(folder.path(SCHEDULER).resolve(SCHEDULER_CONFIG))) {
+  public static Sampling sampling(ModelSource source, String scheduler) {
+    Checkpoint checkpoint = Checkpoint.open(source);
+    if (!checkpoint.hasConfig(SCHEDULER, SCHEDULER_CONFIG)) {
       return Sampling.of(scheduler == null ? Sampler.DDIM : Sampler.byId(scheduler));
     }
     Sampling found =
-        SchedulerConfig.sampling(folder.config(SCHEDULER, SCHEDULER_CONFIG), scheduler);
-    return family(folder).traits().apply(folder).pixelSpace() ? found : found.unclipped();
+        SchedulerConfig.sampling(checkpoint.config(SCHEDULER, SCHEDULER_CONFIG), scheduler);
+    return family(checkpoint).traits().apply(checkpoint).pixelSpace() ? found : found.unclipped();
   }
 
-  private static Family family(CheckpointFolder folder) {
-    ConfigNode index = folder.index();
+  private static Family family(Checkpoint checkpoint) {
+    ConfigNode index = checkpoint.index();
     String name = index.text("_class_name", "StableDiffusionPipeline");
     Family family = FAMILIES.get(name);
     if (family == null) {

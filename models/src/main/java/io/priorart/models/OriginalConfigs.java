@@ -82,6 +82,20 @@ final class OriginalConfigs {
     velocity = stated == null ? marked || family == Family.SD2 : stated.startsWith("v");
   }
 
+  private OriginalConfigs(String name, TensorSource vae) {
+    this.name = name;
+    parts = Map.of("vae", vae);
+    family = Family.SD1;
+    velocity = false;
+  }
+
+  /**
+   * The configuration of an auto-encoder in a file of its own; its scale is Stable Diffusion 1's.
+   */
+  static ObjectNode vae(String name, TensorSource vae) {
+    return new OriginalConfigs(name, vae).vae();
+  }
+
   private PriorArtException missing(String part) {
     return new PriorArtException(
         ErrorKind.INVALID_ARGUMENT,
@@ -228,6 +242,8 @@ final class OriginalConfigs {
     // OpenAI's CLIP, the one of this width, approximates the activation that OpenCLIP computes
     c.put("hidden_act", width == 768 ? "quick_gelu" : "gelu");
     c.put("projection_dim", projected ? dim(part, "text_projection.weight", 0) : width);
+    // what OpenCLIP's tokenizers fill texts up with
+    c.put("pad_token", width == 768 ? "<|endoftext|>" : "!");
     c.put("bos_token_id", dim(part, TOKENS, 0) - 2);
     c.put("eos_token_id", dim(part, TOKENS, 0) - 1);
     return c;

@@ -31,27 +31,25 @@ public final class PixelPrior implements Prior {
 
   private static final String PART = "denoiser";
 
-  private final CheckpointFolder folder;
+  private final Checkpoint checkpoint;
   private final NDManager manager = ScriptModule.newManager();
   private final DenoisingUNet.Config config;
   private final NoiseSchedule schedule;
   private final ScriptModule network;
   private final Precision precision;
 
-  PixelPrior(CheckpointFolder folder, CompileOptions options) {
-    this.folder = folder;
+  PixelPrior(Checkpoint checkpoint, CompileOptions options) {
+    this.checkpoint = checkpoint;
     precision = options.precision();
     try {
-      config = DenoisingUNet.Config.of(folder.config(PART));
+      config = DenoisingUNet.Config.of(checkpoint.config(PART));
       schedule =
           VariancePreservingSchedule.logarithmic(LEVELS, config.sigmaMin(), config.sigmaMax());
       ScriptBuilder builder = new ScriptBuilder("DenoisingUNet", options);
       DenoisingUNet net = new DenoisingUNet(config, builder.weights());
       forward(builder.method("forward"), net);
       denoise(builder.method("denoise"), net);
-      network =
-          ScriptModule.load(
-              manager, builder.build(), folder.weights(PART, "diffusion_pytorch_model"));
+      network = ScriptModule.load(manager, builder.build(), checkpoint.weights(PART));
     } catch (RuntimeException e) {
       manager.close();
       throw e;
@@ -89,11 +87,11 @@ public final class PixelPrior implements Prior {
 
   @Override
   public String name() {
-    return folder.name();
+    return checkpoint.name();
   }
 
-  static PriorTraits traits(CheckpointFolder folder) {
-    return traits(DenoisingUNet.Config.of(folder.config(PART)));
+  static PriorTraits traits(Checkpoint checkpoint) {
+    return traits(DenoisingUNet.Config.of(checkpoint.config(PART)));
   }
 
   private static PriorTraits traits(DenoisingUNet.Config config) {
@@ -122,7 +120,7 @@ public final class PixelPrior implements Prior {
 
   @Override
   public String hash() {
-    return folder.hash();
+    return checkpoint.hash();
   }
 
   @Override

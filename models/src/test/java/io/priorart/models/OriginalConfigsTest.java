@@ -42,6 +42,11 @@ class OriginalConfigsTest {
     }
 
     @Override
+    public String type(String name) {
+      return "F16";
+    }
+
+    @Override
     public NDArray map(NDManager manager, String name) {
       throw new AssertionError("no contents");
     }

@@ -121,7 +121,7 @@ class SamplerReferenceTest {
               new Conditioning(run.read("positive").to(manager), negative, guidance);
           NDArray latents = run.read("latents").to(manager);
           NDArray picture =
-              ModelFamilies.sampling(folder, sampler.id())
+              ModelFamilies.sampling(ModelSource.of(folder), sampler.id())
                   .sample(model, latents, 5, context(manager, text, run));
           NDArray expected = model.decode(run.read(sampler.id() + "/" + guidance).to(manager));
           assertClose(

@@ -29,7 +29,8 @@ public final class Checkpoints {
   }
 
   /**
-   * The folder of a name: {@link #BUNDLED}, a bundled checkpoint's name, or a path.
+   * The folder or file of a name: {@link #BUNDLED}, a bundled checkpoint's name, or a path. Files
+   * are not looked into.
    *
    * @param text whether {@link #BUNDLED} must understand a prompt
    * @throws PriorArtException NOT_FOUND
@@ -37,6 +38,9 @@ public final class Checkpoints {
   public static Path resolve(String name, boolean text) {
     String usual = text ? WITH_TEXT : PIXEL_SPACE;
     Path bundled = folder().resolve(name.equals(BUNDLED) ? usual : name);
+    if (Files.isRegularFile(Path.of(name))) {
+      return Path.of(name);
+    }
     for (Path candidate : List.of(Path.of(name), bundled)) {
       if (Files.isRegularFile(candidate.resolve("model_index.json"))) {
         return candidate;
@@ -46,7 +50,7 @@ public final class Checkpoints {
         ErrorKind.NOT_FOUND,
         "model: "
             + name
-            + " is neither a checkpoint folder with a model_index.json nor one of "
+            + " is neither a checkpoint folder with a model_index.json, nor a file, nor one of "
             + bundled().stream().map(p -> p.getFileName().toString()).toList());
   }
 

@@ -19,16 +19,27 @@ public interface TensorSource {
   /** Shapes by tensor name. */
   Map<String, Shape> shapes();
 
+  /** A tensor's element type as safetensors calls it: {@code F32}, {@code F16}, {@code BF16}. */
+  String type(String name);
+
   /**
    * A tensor without a copy where the format allows; bfloat16 comes as uint8 with its last axis
    * doubled. Valid while the source is open.
    */
   NDArray map(NDManager manager, String name);
 
+  /** All of a list of complaints, or the first fifty and how many more. */
+  static String some(List<String> complaints) {
+    int more = complaints.size() - 50;
+    return String.join("; ", complaints.subList(0, Math.min(50, complaints.size())))
+        + (more > 0 ? "; and " + more + " more" : "");
+  }
+
   /**
    * Checks that this holds exactly the declared tensors.
    *
-   * @throws PriorArtException INVALID_ARGUMENT naming all that are missing, unknown or misshapen
+   * @throws PriorArtException INVALID_ARGUMENT naming what is missing, unknown or misshapen, up to
+   *     fifty
    */
   default void requireExactly(List<TensorSpec> declared) {
     List<String> problems = new ArrayList<>();
@@ -50,7 +61,7 @@ public interface TensorSource {
     if (!problems.isEmpty()) {
       throw new PriorArtException(
           ErrorKind.INVALID_ARGUMENT,
-          name() + " does not fit its configuration: " + String.join("; ", problems));
+          name() + " does not fit its configuration: " + some(problems));
     }
   }
 }

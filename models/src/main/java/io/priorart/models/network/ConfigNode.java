@@ -26,11 +26,16 @@ public record ConfigNode(String source, JsonNode json) {
 
   /** Reads a file of at most a megabyte. */
   public static ConfigNode read(Path file) {
+    return read(file, MAX_BYTES);
+  }
+
+  /** Reads a file of at most {@code maxBytes}. */
+  public static ConfigNode read(Path file, long maxBytes) {
     try {
       if (!Files.isRegularFile(file)) {
         throw new PriorArtException(ErrorKind.NOT_FOUND, file + ": no such file");
       }
-      if (Files.size(file) > MAX_BYTES) {
+      if (Files.size(file) > maxBytes) {
         throw PriorArtException.badField(file.toString(), "is too large for a configuration");
       }
       JsonNode json = JSON.readTree(file.toFile());

@@ -8,8 +8,10 @@ import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.priorart.solver.ErrorKind;
 import io.priorart.solver.PriorArtException;
+import java.io.BufferedReader;
 import java.io.ByteArrayInputStream;
 import java.io.IOException;
+import java.io.InputStreamReader;
 import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -19,6 +21,7 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.stream.Stream;
+import java.util.zip.GZIPInputStream;
 
 /**
  * CLIP's lower-casing byte-pair tokenizer, from {@code vocab.json} and {@code merges.txt}: a {@code
@@ -27,13 +30,25 @@ import java.util.stream.Stream;
  */
 public final class ClipTokenizer implements AutoCloseable {
   static final String START = "<|startoftext|>";
-  static final String END = "<|endoftext|>";
+  public static final String END = "<|endoftext|>";
 
   /** CLIP's pre-tokenisation; what no alternative matches (white space) separates words. */
   static final String WORDS = "'s|'t|'re|'ve|'m|'ll|'d|[\\p{L}]+|[\\p{N}]|[^\\s\\p{L}\\p{N}]+";
 
+  private static final String WORD_END = "</w>";
+  private static final String MERGES = "clip-merges.txt.gz";
+
   private static final ObjectMapper JSON = new ObjectMapper();
   private static final long MAX_FILE_BYTES = 64L << 20;
+
+  /** What {@link #open} reads of a folder. */
+  public static final List<String> FILES =
+      List.of(
+          "vocab.json",
+          "merges.txt",
+          "tokenizer.json",
+          "special_tokens_map.json",
+          "tokenizer_config.json");
 
   private final HuggingFaceTokenizer tokenizer;
   private final int maxLength;
@@ -82,9 +97,6 @@ public final class ClipTokenizer implements AutoCloseable {
                   merges.add(
                       m.isArray() ? m.path(0).asText() + " " + m.path(1).asText() : m.asText()));
     }
-    if (!vocabulary.path(START).isInt() || !vocabulary.path(END).isInt()) {
-      throw PriorArtException.badField(file.toString(), "lacks " + START + " or " + END);
-    }
     String padToken =
         Stream.of("special_tokens_map.json", "tokenizer_config.json")
             .map(folder::resolve)
@@ -93,6 +105,60 @@ public final class ClipTokenizer implements AutoCloseable {
             .map(node -> node.isObject() ? node.path("content").asText(END) : node.asText(END))
             .findFirst()
             .orElse(END);
+    return of(file.toString(), vocabulary, merges, padToken, maxLength);
+  }
+
+  /**
+   * The tokenizer that CLIP was published with, 49,408 tokens (Radford et al., "Learning
+   * Transferable Visual Models From Natural Language Supervision", ICML 2021, arXiv 2103.00020),
+   * which all published Stable Diffusion checkpoints share.
+   *
+   * @param padToken what fills a text up
+   */
+  public static ClipTokenizer published(String padToken, int maxLength) {
+    ObjectNode vocabulary = JSON.createObjectNode();
+    List<String> merges;
+    try (BufferedReader lines =
+        new BufferedReader(
+            new InputStreamReader(
+                new GZIPInputStream(ClipTokenizer.class.getResourceAsStream(MERGES)),
+                StandardCharsets.UTF_8))) {
+      merges = lines.lines().toList();
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+    for (String ending : new String[] {"", WORD_END}) {
+      letters().forEach(letter -> vocabulary.put(letter + ending, vocabulary.size()));
+    }
+    merges.forEach(merge -> vocabulary.put(merge.replace(" ", ""), vocabulary.size()));
+    vocabulary.put(START, vocabulary.size());
+    vocabulary.put(END, vocabulary.size());
+    return of(MERGES, vocabulary, merges, padToken, maxLength);
+  }
+
+  /**
+   * The letters that stand for the 256 bytes, in the order of the vocabulary: bytes that are
+   * printable in Latin-1 stand for themselves, then the others for the letters from 256 on.
+   */
+  private static List<String> letters() {
+    List<String> printable = new ArrayList<>();
+    List<String> others = new ArrayList<>();
+    for (int b = 0; b < 256; b++) {
+      if (b > 32 && b < 127 || b > 160 && b != 173) {
+        printable.add(Character.toString(b));
+      } else {
+        others.add(Character.toString(256 + others.size()));
+      }
+    }
+    printable.addAll(others);
+    return printable;
+  }
+
+  private static ClipTokenizer of(
+      String source, JsonNode vocabulary, List<String> merges, String padToken, int maxLength) {
+    if (!vocabulary.path(START).isInt() || !vocabulary.path(END).isInt()) {
+      throw PriorArtException.badField(source, "lacks " + START + " or " + END);
+    }
     long start = vocabulary.path(START).longValue();
     long end = vocabulary.path(END).longValue();
     long pad = vocabulary.path(padToken).asLong(end);
@@ -106,7 +172,7 @@ public final class ClipTokenizer implements AutoCloseable {
     } catch (IOException | RuntimeException e) {
       throw new PriorArtException(
           ErrorKind.INVALID_ARGUMENT,
-          folder + " is no usable CLIP tokenizer: " + e.getMessage(),
+          source + " is no usable CLIP tokenizer: " + e.getMessage(),
           e);
     }
   }
@@ -155,7 +221,7 @@ public final class ClipTokenizer implements AutoCloseable {
     ObjectNode model = root.putObject("model").put("type", "BPE");
     model.put("unk_token", END);
     model.put("continuing_subword_prefix", "");
-    model.put("end_of_word_suffix", "</w>");
+    model.put("end_of_word_suffix", WORD_END);
     model.put("fuse_unk", false);
     model.set("vocab", vocabulary);
     ArrayNode mergeList = model.putArray("merges");
@@ -209,7 +275,7 @@ public final class ClipTokenizer implements AutoCloseable {
 
   /** Start token, text cut to fit, end token, padding. */
   public Encoded encode(String prompt) {
-    long[] text = prompt.isBlank() ? new long[0] : tokenizer.encode(prompt, false, false).getIds();
+    long[] text = prompt.isEmpty() ? new long[0] : tokenizer.encode(prompt, false, false).getIds();
     long[] ids = new long[maxLength];
     Arrays.fill(ids, pad);
     int kept = Math.min(text.length, maxLength - 2);

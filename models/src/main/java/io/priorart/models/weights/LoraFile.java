@@ -75,14 +75,11 @@ public final class LoraFile {
   private final Map<String, Map<String, Change>> parts = new TreeMap<>();
 
   /**
-   * @param scale -10 to 10; 1 is as trained, 0 nothing
+   * @param scale 1 is as trained, 0 nothing
    * @throws PriorArtException NOT_FOUND or INVALID_ARGUMENT naming the file and all keys that are
    *     no LoRA's, or without their other half
    */
   public LoraFile(Path path, double scale) {
-    if (!(Math.abs(scale) <= 10)) {
-      throw PriorArtException.badField("lora", "takes a scale of -10 to 10, was " + scale);
-    }
     file = SafetensorsFile.open(path);
     Map<String, String> down = new TreeMap<>();
     Map<String, String> up = new TreeMap<>();
@@ -252,6 +249,11 @@ public final class LoraFile {
     @Override
     public Map<String, Shape> shapes() {
       return weights.shapes();
+    }
+
+    @Override
+    public String type(String name) {
+      return weights.type(name);
     }
 
     @Override

@@ -22,9 +22,11 @@ import java.util.regex.Pattern;
  */
 public final class OriginalLayout {
   /** Where the parts begin; the longest beginning that fits counts. */
+  private static final String VAE = "first_stage_model.";
+
   private static final String[][] PARTS = {
     {"model.diffusion_model.", "unet"},
-    {"first_stage_model.", "vae"},
+    {VAE, "vae"},
     {"cond_stage_model.transformer.", "text_encoder"},
     {"cond_stage_model.model.", "text_encoder"},
     {"conditioner.embedders.0.transformer.", "text_encoder"},
@@ -204,6 +206,35 @@ public final class OriginalLayout {
               + strange.subList(0, Math.min(5, strange.size())));
     }
     return parts;
+  }
+
+  /**
+   * An auto-encoder in a file of its own, or that of a whole checkpoint.
+   *
+   * @throws PriorArtException INVALID_ARGUMENT for a file that is none
+   */
+  public static TensorSource vae(TensorSource file) {
+    Map<String, String> tensors = new LinkedHashMap<>();
+    List<String> strange = new ArrayList<>();
+    Set<String> names = file.shapes().keySet();
+    String prefix = names.stream().anyMatch(name -> name.startsWith(VAE)) ? VAE : "";
+    for (String name : names) {
+      String bare = name.startsWith(prefix) ? name.substring(prefix.length()) : "";
+      if (bare.matches("((en|de)coder|(post_)?quant_conv)\\..+")) {
+        tensors.put(bare, name);
+      } else if (prefix.isEmpty() && !UNUSED.matcher(VAE + name).matches()) {
+        strange.add(name);
+      }
+    }
+    Map<String, Origin> origins = vae(tensors, strange);
+    if (!strange.isEmpty() || origins.isEmpty()) {
+      throw new PriorArtException(
+          ErrorKind.INVALID_ARGUMENT,
+          file.name()
+              + " is no auto-encoder of Stable Diffusion in one file; it holds "
+              + TensorSource.some(strange));
+    }
+    return new RenamedSource(file, origins);
   }
 
   private static Map<String, Origin> unchanged(Map<String, String> tensors) {

@@ -42,6 +42,11 @@ public final class PrefixedSource implements TensorSource {
   }
 
   @Override
+  public String type(String name) {
+    return source.type(name);
+  }
+
+  @Override
   public NDArray map(NDManager manager, String name) {
     return source.map(manager, name);
   }

@@ -116,6 +116,11 @@ final class RenamedSource implements TensorSource {
   }
 
   @Override
+  public String type(String name) {
+    return file.type(origins.get(name).tensor());
+  }
+
+  @Override
   public NDArray map(NDManager manager, String name) {
     Origin origin = origins.get(name);
     NDArray mapped = file.map(manager, origin.tensor());

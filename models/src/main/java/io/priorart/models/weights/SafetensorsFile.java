@@ -7,10 +7,12 @@ import ai.djl.ndarray.types.Shape;
 import ai.djl.ndarray.types.SparseFormat;
 import ai.djl.pytorch.engine.PtNDManager;
 import ai.djl.pytorch.jni.JniUtils;
+import com.fasterxml.jackson.core.JsonFactory;
+import com.fasterxml.jackson.core.JsonParseException;
 import com.fasterxml.jackson.core.JsonParser;
 import com.fasterxml.jackson.core.JsonProcessingException;
-import com.fasterxml.jackson.databind.JsonNode;
-import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.core.JsonToken;
+import com.fasterxml.jackson.core.StreamReadFeature;
 import io.priorart.models.engine.TensorSource;
 import io.priorart.solver.ErrorKind;
 import io.priorart.solver.HostTensor;
@@ -24,6 +26,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -39,22 +42,43 @@ public final class SafetensorsFile implements TensorSource {
   /** The limit of the reference implementation. */
   private static final long MAX_HEADER_BYTES = 100_000_000;
 
-  private static final ObjectMapper JSON =
-      new ObjectMapper().enable(JsonParser.Feature.STRICT_DUPLICATE_DETECTION);
+  private static final int MAX_AXES = 8;
 
-  /** Element types that networks are stored in, and their bytes. */
+  private static final JsonFactory JSON =
+      JsonFactory.builder().enable(StreamReadFeature.STRICT_DUPLICATE_DETECTION).build();
+
+  /** The format's element types and their bits; not all can be weights. */
   private enum ElementType {
-    F32(4),
-    F16(2),
-    BF16(2),
-    I64(8),
-    I32(4),
-    U8(1);
+    F64(64),
+    F32(32),
+    F16(16),
+    BF16(16),
+    F8_E5M2(8),
+    F8_E4M3(8),
+    F8_E8M0(8),
+    F6_E2M3(6),
+    F6_E3M2(6),
+    F4(4),
+    C64(64),
+    I64(64),
+    U64(64),
+    I32(32),
+    U32(32),
+    I16(16),
+    U16(16),
+    I8(8),
+    U8(8),
+    BOOL(8);
 
-    final int bytes;
+    final int bits;
 
-    ElementType(int bytes) {
-      this.bytes = bytes;
+    ElementType(int bits) {
+      this.bits = bits;
+    }
+
+    /** {@code null} for a name that is none. */
+    static ElementType of(String name) {
+      return Arrays.stream(values()).filter(t -> t.name().equals(name)).findFirst().orElse(null);
     }
   }
 
@@ -94,11 +118,7 @@ public final class SafetensorsFile implements TensorSource {
       }
       byte[] header = new byte[(int) headerBytes];
       read(channel, 8, header.length).get(header);
-      JsonNode root = JSON.readTree(header);
-      if (root == null || !root.isObject()) {
-        throw bad(path, "has a header that is not a JSON object");
-      }
-      return parse(path, root, 8 + headerBytes, size - 8 - headerBytes);
+      return parse(path, header, 8 + headerBytes, size - 8 - headerBytes);
     } catch (JsonProcessingException e) {
       throw bad(path, "has a header that is not valid JSON: " + e.getOriginalMessage());
     } catch (IOException e) {
@@ -106,14 +126,28 @@ public final class SafetensorsFile implements TensorSource {
     }
   }
 
-  private static SafetensorsFile parse(Path path, JsonNode root, long dataStart, long dataBytes) {
+  /** Read as a stream, so that a hostile header costs no more memory than what it may hold. */
+  private static SafetensorsFile parse(Path path, byte[] header, long dataStart, long dataBytes)
+      throws IOException {
     Map<String, Entry> entries = new LinkedHashMap<>();
     Map<String, String> metadata = new LinkedHashMap<>();
-    for (Map.Entry<String, JsonNode> field : root.properties()) {
-      if (field.getKey().equals("__metadata__")) {
-        field.getValue().properties().forEach(e -> metadata.put(e.getKey(), e.getValue().asText()));
-      } else {
-        entries.put(field.getKey(), entry(path, field.getKey(), field.getValue(), dataBytes));
+    try (JsonParser json = JSON.createParser(header)) {
+      if (json.nextToken() != JsonToken.START_OBJECT) {
+        throw bad(path, "has a header that is not a JSON object");
+      }
+      while (json.nextToken() != JsonToken.END_OBJECT) {
+        String name = json.currentName();
+        if (json.nextToken() != JsonToken.START_OBJECT) {
+          throw bad(path, "has a header whose " + name + " is no object");
+        }
+        if (name.equals("__metadata__")) {
+          metadata(path, json, metadata);
+        } else {
+          entries.put(name, entry(path, name, json, dataBytes));
+        }
+      }
+      if (json.nextToken() != null) {
+        throw bad(path, "has a header that goes on after its JSON object");
       }
     }
     List<Entry> ordered = new ArrayList<>(entries.values());
@@ -131,43 +165,88 @@ public final class SafetensorsFile implements TensorSource {
     return new SafetensorsFile(path, dataStart, entries, metadata);
   }
 
-  private static Entry entry(Path path, String name, JsonNode node, long dataBytes) {
-    ElementType type;
-    try {
-      type = ElementType.valueOf(node.path("dtype").asText());
-    } catch (IllegalArgumentException e) {
-      throw bad(path, "tensor " + name + " has unsupported type " + node.path("dtype"));
+  private static void metadata(Path path, JsonParser json, Map<String, String> metadata)
+      throws IOException {
+    while (json.nextToken() != JsonToken.END_OBJECT) {
+      String key = json.currentName();
+      if (json.nextToken() != JsonToken.VALUE_STRING) {
+        throw bad(path, "has __metadata__ whose " + key + " is no text");
+      }
+      metadata.put(key, json.getText());
     }
-    JsonNode dims = node.path("shape");
-    JsonNode offsets = node.path("data_offsets");
-    if (!dims.isArray() || dims.size() > 8 || !offsets.isArray() || offsets.size() != 2) {
+  }
+
+  private static Entry entry(Path path, String name, JsonParser json, long dataBytes)
+      throws IOException {
+    ElementType type = null;
+    long[] shape = null;
+    long[] offsets = null;
+    while (json.nextToken() != JsonToken.END_OBJECT) {
+      String key = json.currentName();
+      JsonToken value = json.nextToken();
+      switch (key) {
+        case "dtype" -> {
+          if (value != JsonToken.VALUE_STRING) {
+            throw bad(path, "tensor " + name + " has an element type that is no text");
+          }
+          type = ElementType.of(json.getText());
+        }
+        case "shape" -> shape = numbers(json, value, MAX_AXES);
+        case "data_offsets" -> offsets = numbers(json, value, 2);
+        default -> throw bad(path, "tensor " + name + " has an unknown " + key);
+      }
+    }
+    if (type == null) {
+      throw bad(path, "tensor " + name + " has no element type of the format");
+    }
+    if (shape == null || offsets == null || offsets.length != 2) {
       throw bad(path, "tensor " + name + " has a malformed shape or data_offsets");
     }
-    long[] shape = new long[dims.size()];
-    long bytes = type.bytes;
-    for (int i = 0; i < shape.length; i++) {
-      if (!dims.get(i).isIntegralNumber() || !dims.get(i).canConvertToLong()) {
-        throw bad(path, "tensor " + name + " has shape " + dims);
+    long bits = type.bits;
+    for (long size : shape) {
+      if (size < 0 || size > 0 && bits > dataBytes * 8 / size) {
+        throw bad(
+            path,
+            "tensor " + name + " of shape " + Arrays.toString(shape) + " does not fit the file");
       }
-      shape[i] = dims.get(i).longValue();
-      if (shape[i] < 0 || (shape[i] > 0 && bytes > dataBytes / shape[i])) {
-        throw bad(path, "tensor " + name + " of shape " + dims + " does not fit the file");
-      }
-      bytes *= shape[i];
+      bits *= size;
     }
-    if (!offsets.get(0).isIntegralNumber() || !offsets.get(1).isIntegralNumber()) {
-      throw bad(path, "tensor " + name + " has data_offsets " + offsets);
-    }
-    long begin = offsets.get(0).longValue();
-    long end = offsets.get(1).longValue();
-    if (begin < 0 || end > dataBytes || end - begin != bytes) {
-      throw bad(path, "tensor " + name + " of " + bytes + " bytes has data_offsets " + offsets);
+    long begin = offsets[0];
+    long end = offsets[1];
+    if (begin < 0 || end > dataBytes || bits % 8 != 0 || end - begin != bits / 8) {
+      throw bad(
+          path,
+          "tensor " + name + " of " + bits + " bits has data_offsets " + Arrays.toString(offsets));
     }
     return new Entry(type, new Shape(shape), begin, end);
   }
 
+  /** A list of at most {@code most} whole numbers. */
+  private static long[] numbers(JsonParser json, JsonToken first, int most) throws IOException {
+    long[] numbers = new long[most];
+    int count = 0;
+    if (first != JsonToken.START_ARRAY) {
+      throw new JsonParseException(json, "a list of whole numbers is wanted");
+    }
+    while (json.nextToken() != JsonToken.END_ARRAY) {
+      if (json.currentToken() != JsonToken.VALUE_NUMBER_INT
+          || json.getNumberType() == JsonParser.NumberType.BIG_INTEGER
+          || count == most) {
+        throw new JsonParseException(
+            json, "a list of at most " + most + " whole numbers is wanted");
+      }
+      numbers[count++] = json.getLongValue();
+    }
+    return Arrays.copyOf(numbers, count);
+  }
+
   private static ByteBuffer read(FileChannel channel, long position, int count) throws IOException {
-    ByteBuffer buffer = ByteBuffer.allocate(count).order(ByteOrder.LITTLE_ENDIAN);
+    return read(channel, position, ByteBuffer.allocate(count));
+  }
+
+  private static ByteBuffer read(FileChannel channel, long position, ByteBuffer buffer)
+      throws IOException {
+    buffer.order(ByteOrder.LITTLE_ENDIAN);
     while (buffer.hasRemaining()) {
       if (channel.read(buffer, position + buffer.position()) < 0) {
         throw new IOException("truncated");
@@ -198,6 +277,11 @@ public final class SafetensorsFile implements TensorSource {
   }
 
   @Override
+  public String type(String name) {
+    return require(name).type().name();
+  }
+
+  @Override
   public NDArray map(NDManager manager, String name) {
     Entry e = require(name);
     long[] dims = e.shape().getShape().clone();
@@ -213,8 +297,16 @@ public final class SafetensorsFile implements TensorSource {
         }
         dims[dims.length - 1] *= 2;
       }
-      default -> throw bad(path, "tensor " + name + " of type " + e.type() + " is no weight");
+      default ->
+          throw bad(
+              path,
+              "tensor "
+                  + name
+                  + " is "
+                  + e.type()
+                  + ", which no network here computes with; use a file of F32, F16 or BF16");
     }
+    requireReadable(name, e);
     ByteBuffer bytes = mapped(e);
     return JniUtils.createNdFromByteBuffer(
         (PtNDManager) manager,
@@ -229,7 +321,8 @@ public final class SafetensorsFile implements TensorSource {
   public HostTensor read(String name) {
     Entry e = require(name);
     ByteBuffer bytes = mapped(e);
-    float[] values = new float[Math.toIntExact(e.shape().size())];
+    requireReadable(name, e);
+    float[] values = new float[(int) e.shape().size()];
     for (int i = 0; i < values.length; i++) {
       values[i] =
           switch (e.type()) {
@@ -238,17 +331,31 @@ public final class SafetensorsFile implements TensorSource {
             case BF16 -> Float.intBitsToFloat(bytes.getShort() << 16);
             case I64 -> bytes.getLong();
             case I32 -> bytes.getInt();
-            case U8 -> bytes.get() & 0xff;
+            case U8, BOOL -> bytes.get() & 0xff;
+            case F64 -> (float) bytes.getDouble();
+            default -> throw bad(path, "tensor " + name + " of type " + e.type() + " is not read");
           };
     }
     return new HostTensor(e.shape(), values);
+  }
+
+  /** What Java can map at once. */
+  private void requireReadable(String name, Entry e) {
+    if (e.end() - e.begin() > Integer.MAX_VALUE) {
+      throw bad(path, "tensor " + name + " of " + e.shape() + " is larger than 2 GiB");
+    }
   }
 
   private Entry require(String name) {
     Entry e = entries.get(name);
     if (e == null) {
       throw new PriorArtException(
-          ErrorKind.NOT_FOUND, path + " has no tensor " + name + "; it has " + entries.keySet());
+          ErrorKind.NOT_FOUND,
+          path
+              + " has no tensor "
+              + name
+              + "; it has "
+              + TensorSource.some(List.copyOf(entries.keySet())));
     }
     return e;
   }
@@ -263,7 +370,12 @@ public final class SafetensorsFile implements TensorSource {
 
   private ByteBuffer mapFile(Entry e) {
     try (FileChannel channel = FileChannel.open(path, StandardOpenOption.READ)) {
-      return channel.map(FileChannel.MapMode.READ_ONLY, dataStart + e.begin(), e.end() - e.begin());
+      long begin = dataStart + e.begin();
+      int bytes = (int) (e.end() - e.begin());
+      // kernels may expect elements at multiples of their size, which the format only recommends
+      return begin * 8 % e.type().bits == 0
+          ? channel.map(FileChannel.MapMode.READ_ONLY, begin, bytes)
+          : read(channel, begin, ByteBuffer.allocateDirect(bytes));
     } catch (IOException ex) {
       throw new UncheckedIOException(ex);
     }

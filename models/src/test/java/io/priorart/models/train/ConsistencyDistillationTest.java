@@ -11,6 +11,7 @@ import ai.djl.ndarray.types.Shape;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import io.priorart.models.ModelFamilies;
+import io.priorart.models.ModelSource;
 import io.priorart.models.Prior;
 import io.priorart.models.engine.CompileOptions;
 import io.priorart.models.engine.Script;
@@ -68,8 +69,8 @@ class ConsistencyDistillationTest {
       }
     }
     ConsistencyDistillation.run(options(teacher), pictures(), lap("unet", student, 3));
-    assertTrue(ModelFamilies.traits(student).fewStep());
-    assertFalse(ModelFamilies.traits(teacher).fewStep());
+    assertTrue(ModelFamilies.traits(ModelSource.of(student)).fewStep());
+    assertFalse(ModelFamilies.traits(ModelSource.of(teacher)).fewStep());
     try (Prior prior = ModelFamilies.load(student, CompileOptions.REFERENCE)) {
       assertEquals("student", prior.name());
     }

@@ -46,6 +46,11 @@ class OriginalLayoutTest {
     }
 
     @Override
+    public String type(String name) {
+      return "F16";
+    }
+
+    @Override
     public NDArray map(NDManager manager, String name) {
       throw new AssertionError("no contents");
     }

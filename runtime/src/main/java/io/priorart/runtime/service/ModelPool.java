@@ -1,6 +1,7 @@
 package io.priorart.runtime.service;
 
 import io.priorart.models.ModelFamilies;
+import io.priorart.models.ModelSource;
 import io.priorart.models.Prior;
 import io.priorart.models.PriorTraits;
 import io.priorart.models.engine.CompileOptions;
@@ -111,7 +112,7 @@ public final class ModelPool implements AutoCloseable {
 
   /** What a model is; opens nothing. */
   public PriorTraits traits(String name) {
-    return ModelFamilies.traits(folders.get(name));
+    return ModelFamilies.traits(ModelSource.of(folders.get(name)));
   }
 
   /**

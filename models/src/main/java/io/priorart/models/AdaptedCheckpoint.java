@@ -1,0 +1,127 @@
+package io.priorart.models;
+
+import io.priorart.models.engine.TensorSource;
+import io.priorart.models.network.ConfigNode;
+import io.priorart.models.tokenizer.ClipTokenizer;
+import io.priorart.models.weights.LoraFile;
+import io.priorart.solver.PriorArtException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.security.MessageDigest;
+import java.util.ArrayList;
+import java.util.HexFormat;
+import java.util.List;
+import java.util.Locale;
+
+/** A checkpoint with another auto-encoder and with LoRAs merged. */
+final class AdaptedCheckpoint implements Checkpoint {
+  private static final String VAE = "vae";
+
+  private final Checkpoint base;
+  private final Checkpoint vae;
+  private final List<LoraFile> loras = new ArrayList<>();
+  private final String name;
+  private final List<String> changes = new ArrayList<>();
+  private final List<FileHash> hashes = new ArrayList<>();
+  private String hash;
+
+  AdaptedCheckpoint(Checkpoint base, ModelSource source) {
+    this.base = base;
+    StringBuilder named = new StringBuilder(base.name());
+    vae = source.vae() == null ? base : vae(source.vae(), source.variant());
+    if (vae != base) {
+      named.append(" vae ").append(vae.name());
+    }
+    for (ModelSource.Lora lora : source.loras()) {
+      PickledFiles.refuse(lora.path());
+      LoraFile file = new LoraFile(lora.path(), lora.scale());
+      for (String part : file.parts()) {
+        if (!base.has(part)) {
+          throw PriorArtException.badField(
+              "lora", lora.path() + " changes " + part + ", which " + base.name() + " has not");
+        }
+      }
+      loras.add(file);
+      hashes.add(new FileHash(lora.path()));
+      String scale = String.format(Locale.ROOT, "%s", lora.scale());
+      changes.add(scale);
+      named.append(" lora ").append(Checkpoint.nameOf(lora.path())).append(':').append(scale);
+    }
+    name = named.toString();
+  }
+
+  private Checkpoint vae(Path path, String variant) {
+    if (Files.isRegularFile(path)) {
+      return CheckpointFile.openVae(path, base.config(VAE));
+    }
+    return CheckpointFolder.ofPart(VAE, path, variant);
+  }
+
+  @Override
+  public String name() {
+    return name;
+  }
+
+  private Checkpoint owner(String part) {
+    return part.equals(VAE) ? vae : base;
+  }
+
+  @Override
+  public boolean has(String part) {
+    return owner(part).has(part);
+  }
+
+  @Override
+  public boolean hasConfig(String part, String file) {
+    return owner(part).hasConfig(part, file);
+  }
+
+  @Override
+  public ConfigNode config(String part, String file) {
+    return owner(part).config(part, file);
+  }
+
+  @Override
+  public ConfigNode index() {
+    return base.index();
+  }
+
+  @Override
+  public TensorSource weights(String part) {
+    TensorSource weights = owner(part).weights(part);
+    for (LoraFile lora : loras) {
+      if (lora.parts().contains(part)) {
+        weights = lora.merged(part, weights);
+      }
+    }
+    return weights;
+  }
+
+  @Override
+  public ClipTokenizer tokenizer(String part, int maxLength) {
+    return base.tokenizer(part, maxLength);
+  }
+
+  @Override
+  public String license() {
+    return base.license();
+  }
+
+  @Override
+  public synchronized String hash() {
+    if (hash == null) {
+      MessageDigest digest = FileHash.sha256();
+      List<String> all = new ArrayList<>(List.of(base.hash()));
+      if (vae != base) {
+        all.add("vae " + vae.hash());
+      }
+      for (int i = 0; i < loras.size(); i++) {
+        all.add("lora " + hashes.get(i).get() + " " + changes.get(i));
+      }
+      all.forEach(s -> digest.update(s.getBytes(StandardCharsets.UTF_8)));
+      hash = HexFormat.of().formatHex(digest.digest());
+    }
+    return hash;
+  }
+}
