@@ -15,7 +15,7 @@ public final class Checkpoints {
   public static final String BUNDLED = "bundled";
 
   private static final String PIXEL_SPACE = "pixel-v3";
-  private static final String WITH_TEXT = "latent-v1";
+  private static final String WITH_TEXT = "latent-v2";
 
   private Checkpoints() {}
 
