@@ -11,8 +11,10 @@ import com.networknt.schema.JsonSchema;
 import com.networknt.schema.JsonSchemaFactory;
 import com.networknt.schema.SpecVersion;
 import io.priorart.models.weights.SafetensorsFile;
+import io.priorart.models.weights.SafetensorsWriter;
 import io.priorart.runtime.image.Picture;
 import io.priorart.runtime.image.PictureFiles;
+import io.priorart.solver.HostTensor;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.PrintStream;
@@ -24,7 +26,9 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.TimeUnit;
 import java.util.function.BooleanSupplier;
@@ -387,6 +391,48 @@ class CommandLineTest {
           names.stream().anyMatch(n -> n.startsWith("hs_err") || n.endsWith(".part")),
           names.toString());
     }
+  }
+
+  @Test
+  void modelsAreInspectedAndVerified() throws IOException {
+    ObjectMapper mapper = new ObjectMapper();
+    Result inspected = run("model", "inspect", MODEL, "--json");
+    assertEquals(0, inspected.code(), inspected.err());
+    JsonNode found = mapper.readTree(inspected.out());
+    assertEquals("StableDiffusionPipeline", found.path("family").asText());
+    long parameters = 0;
+    for (JsonNode part : found.path("parts")) {
+      parameters += part.path("parameters").asLong();
+    }
+    assertEquals(3, found.path("parts").size());
+    assertTrue(run("model", "inspect", "--model", MODEL).out().contains("unet"));
+    Result verified = run("model", "verify", MODEL, "--side", "16", "--json");
+    assertEquals(0, verified.code(), verified.err());
+    assertTrue(mapper.readTree(verified.out()).path("passed").asBoolean());
+    refused("side", "model", "verify", MODEL, "--side", "4");
+    Path unet = Path.of(MODEL, "unet/diffusion_pytorch_model.safetensors");
+    refused("tensors like", "model", "inspect", unet.toString());
+    refused("lora", "model", "verify", MODEL, "--lora", unet + ":0.5");
+    refused("no auto-encoder", "model", "verify", MODEL, "--vae", unet.toString());
+    assertTrue(parameters > 0);
+    // a network that gives what is not finite
+    Path broken = Files.createDirectories(dir.resolve("broken"));
+    try (Stream<Path> files = Files.walk(Path.of(MODEL))) {
+      for (Path file : files.filter(Files::isRegularFile).toList()) {
+        Path copy = broken.resolve(Path.of(MODEL).relativize(file));
+        Files.createDirectories(copy.getParent());
+        Files.copy(file, copy);
+      }
+    }
+    Path weights = broken.resolve("unet/diffusion_pytorch_model.safetensors");
+    SafetensorsFile whole = SafetensorsFile.open(weights);
+    Map<String, HostTensor> tensors = new LinkedHashMap<>();
+    whole.shapes().keySet().forEach(name -> tensors.put(name, whole.read(name)));
+    tensors.get("conv_out.bias").values()[0] = Float.NaN;
+    SafetensorsWriter.write(weights, tensors, Map.of(), false);
+    Result failed = run("model", "verify", broken.toString(), "--side", "16");
+    assertEquals(1, failed.code(), failed.err());
+    assertTrue(failed.out().contains("NOT FINITE"), failed.out());
   }
 
   @Test

@@ -4,6 +4,7 @@ import io.priorart.models.engine.TensorSource;
 import io.priorart.models.network.ConfigNode;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.TreeMap;
 
@@ -67,9 +68,7 @@ public record ModelInspection(
         checkpoint.index().text("_class_name", "StableDiffusionPipeline"),
         checkpoint.license(),
         scheduler == null ? null : scheduler.text("_class_name", null),
-        scheduler == null
-            ? null
-            : PredictionType.of(scheduler).name().toLowerCase(java.util.Locale.ROOT),
+        scheduler == null ? null : PredictionType.of(scheduler).name().toLowerCase(Locale.ROOT),
         traits,
         parts);
   }

@@ -2,6 +2,7 @@ package io.priorart.models;
 
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
+import ai.djl.ndarray.types.Shape;
 import io.priorart.solver.Conditioning;
 import io.priorart.solver.HostTensor;
 import io.priorart.solver.LatentDiffusionModel;
@@ -36,7 +37,8 @@ public final class ModelVerification {
     List<Check> checks = new ArrayList<>();
     LatentDiffusionModel model = prior.bind(side, side);
     try (NDManager manager = model.manager().newSubManager()) {
-      Conditioning text = model.condition(manager, "a photograph", "", 1);
+      String prompt = prior.traits().text() ? "a photograph" : "";
+      Conditioning text = model.condition(manager, prompt, "", 1);
       if (text.positive() != null) {
         checks.add(check("text", text.positive()));
       }
@@ -72,7 +74,7 @@ public final class ModelVerification {
       int column = i % side;
       values[i] = (float) Math.sin((channel + 1) * (row + 0.5 * column) * 4 * Math.PI / side);
     }
-    return manager.create(values, new ai.djl.ndarray.types.Shape(1, 3, side, side));
+    return manager.create(values, new Shape(1, 3, side, side));
   }
 
   private static Check check(String what, NDArray output) {

@@ -201,11 +201,13 @@ public final class OriginalLayout {
           ErrorKind.INVALID_ARGUMENT,
           file.name()
               + " is no Stable Diffusion 1, 2, XL or 3 checkpoint in one file; it also holds "
-              + strange.size()
-              + " tensors like "
-              + strange.subList(0, Math.min(5, strange.size())));
+              + like(strange));
     }
     return parts;
+  }
+
+  private static String like(List<String> names) {
+    return names.size() + " tensors like " + names.subList(0, Math.min(5, names.size()));
   }
 
   /**
@@ -232,7 +234,7 @@ public final class OriginalLayout {
           ErrorKind.INVALID_ARGUMENT,
           file.name()
               + " is no auto-encoder of Stable Diffusion in one file; it holds "
-              + TensorSource.some(strange));
+              + like(strange));
     }
     return new RenamedSource(file, origins);
   }
