@@ -4,59 +4,20 @@ import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.Shape;
 import io.priorart.solver.Conditioning;
-import io.priorart.solver.ErrorKind;
 import io.priorart.solver.Linearization;
-import io.priorart.solver.NoiseSchedule;
-import io.priorart.solver.PriorArtException;
 
 /** A {@link PixelPrior} seen through pictures of one size. */
-final class BoundPixelPrior extends BoundPrior {
+final class BoundPixelPrior extends BoundPictures {
   private final PixelPrior prior;
 
   BoundPixelPrior(PixelPrior prior, int height, int width) {
-    super(prior.config().channels(), height, width, prior.config().stride());
+    super(prior, prior.config().channels(), height, width, prior.config().stride());
     this.prior = prior;
   }
 
   @Override
   public NDManager manager() {
     return prior.manager();
-  }
-
-  @Override
-  public Shape latentShape() {
-    return imageShape();
-  }
-
-  @Override
-  public boolean pixelSpace() {
-    return true;
-  }
-
-  @Override
-  public NoiseSchedule schedule() {
-    return prior.schedule();
-  }
-
-  @Override
-  public NDArray encode(NDArray x) {
-    requireShape("picture", x, imageShape());
-    return x.duplicate();
-  }
-
-  @Override
-  public NDArray decode(NDArray z) {
-    return encode(z);
-  }
-
-  @Override
-  public Linearization encodeAt(NDArray x) {
-    return Linearization.linear(encode(x), NDArray::duplicate);
-  }
-
-  @Override
-  public Linearization decodeAt(NDArray z) {
-    return encodeAt(z);
   }
 
   @Override
@@ -116,16 +77,5 @@ final class BoundPixelPrior extends BoundPrior {
         m.create(paddedColumns),
         m.create(first(imageShape().get(1))),
         m.create(first(imageShape().get(2))));
-  }
-
-  @Override
-  public Conditioning condition(
-      NDManager manager, String prompt, String negativePrompt, double guidanceScale) {
-    if (!prompt.isEmpty() || !negativePrompt.isEmpty() || guidanceScale != 1) {
-      throw new PriorArtException(
-          ErrorKind.FAILED_PRECONDITION,
-          "prompt: " + prior.name() + " takes no text; leave prompts and guidance scale out");
-    }
-    return Conditioning.NONE;
   }
 }

@@ -3,6 +3,7 @@ package io.priorart.models;
 import io.priorart.models.engine.TensorSource;
 import io.priorart.models.network.ConfigNode;
 import io.priorart.models.tokenizer.ClipTokenizer;
+import io.priorart.models.weights.OlderNames;
 import io.priorart.models.weights.SafetensorsFile;
 import io.priorart.models.weights.ShardedSource;
 import io.priorart.solver.ErrorKind;
@@ -134,6 +135,10 @@ final class CheckpointFolder implements Checkpoint {
 
   @Override
   public TensorSource weights(String part) {
+    return OlderNames.renamed(stored(part));
+  }
+
+  private TensorSource stored(String part) {
     Path folder = path(part);
     String stem = stem(part);
     // a part without files of the variant has them without, as in diffusers

@@ -68,7 +68,8 @@ public final class DiffusionPipeline implements Prior {
     precision = options.precision();
     try {
       unetConfig = UNet2DConditionModel.Config.of(checkpoint.config("unet"));
-      ConfigNode scheduler = checkpoint.config("scheduler", "scheduler_config.json");
+      ConfigNode scheduler =
+          checkpoint.config(ModelFamilies.SCHEDULER, ModelFamilies.SCHEDULER_CONFIG);
       prediction = PredictionType.of(scheduler);
       schedule = schedule(scheduler);
       zerosForEmpty = twoTexts() && checkpoint.index().flag("force_zeros_for_empty_prompt", true);
@@ -118,9 +119,13 @@ public final class DiffusionPipeline implements Prior {
   }
 
   static PriorTraits traits(Checkpoint checkpoint) {
-    ConfigNode scheduler = checkpoint.config("scheduler", "scheduler_config.json");
-    boolean fewStep = scheduler.text("_class_name", "").equals("LCMScheduler");
-    return new PriorTraits(false, true, false, fewStep);
+    return new PriorTraits(false, true, false, fewStep(checkpoint));
+  }
+
+  static boolean fewStep(Checkpoint checkpoint) {
+    ConfigNode scheduler =
+        checkpoint.config(ModelFamilies.SCHEDULER, ModelFamilies.SCHEDULER_CONFIG);
+    return scheduler.text("_class_name", "").equals("LCMScheduler");
   }
 
   /** The noise levels of a {@code scheduler_config.json}; how it samples is the solver's affair. */

@@ -23,6 +23,7 @@ public final class ModelFamilies {
 
   static {
     add(DiffusionPipeline.CLASS_NAMES, DiffusionPipeline::traits, DiffusionPipeline::new);
+    add(PixelDiffusion.CLASS_NAMES, PixelDiffusion::traits, PixelDiffusion::new);
     add(List.of(PixelPrior.CLASS_NAME), PixelPrior::traits, PixelPrior::new);
   }
 

@@ -242,33 +242,24 @@ public final class AutoencoderKL {
   }
 
   private static final class MidBlock {
-    private final int channels;
     private final ResnetBlock2D resnet1;
-    private final GroupNorm norm;
-    private final Transformer2DModel.Attention attention;
+    private final SpatialAttention attention;
     private final ResnetBlock2D resnet2;
 
     MidBlock(WeightNames names, int channels, Config config) {
-      this.channels = channels;
       int groups = config.normNumGroups();
       resnet1 = new ResnetBlock2D(names.at("resnets").at(0), channels, channels, 0, groups, EPS);
-      if (config.midBlockAttention()) {
-        WeightNames a = names.at("attentions").at(0);
-        norm = new GroupNorm(a.at("group_norm"), groups, channels, EPS);
-        attention = new Transformer2DModel.Attention(a, channels, channels, 1, true);
-      } else {
-        norm = null;
-        attention = null;
-      }
+      attention =
+          config.midBlockAttention()
+              ? new SpatialAttention(names.at("attentions").at(0), channels, 1, groups, EPS)
+              : null;
       resnet2 = new ResnetBlock2D(names.at("resnets").at(1), channels, channels, 0, groups, EPS);
     }
 
     Value forward(Graph g, Value x) {
       Value h = resnet1.forward(g, x, null);
       if (attention != null) {
-        Value tokens = Layers.toTokens(g, norm.forward(g, h), channels);
-        Value attended = attention.forward(g, tokens, tokens);
-        h = g.add(Layers.toPicture(g, attended, h, channels), h);
+        h = attention.forward(g, h);
       }
       return resnet2.forward(g, h, null);
     }

@@ -21,7 +21,9 @@ import java.util.Map;
  * The text-conditioned U-Net of Stable Diffusion 1.x and 2.x (Rombach et al., "High-Resolution
  * Image Synthesis with Latent Diffusion Models", CVPR 2022, arXiv 2112.10752), of Stable Diffusion
  * XL (Podell et al., "SDXL", ICLR 2024, arXiv 2307.01952) and of latent consistency models (Luo et
- * al. 2023, arXiv 2310.04378), with diffusers' names and configuration keys.
+ * al. 2023, arXiv 2310.04378), with diffusers' names and configuration keys; without text, its
+ * {@code UNet2DModel} (Ho et al., "Denoising Diffusion Probabilistic Models", NeurIPS 2020, arXiv
+ * 2006.11239), whose attention is a picture's with itself.
  *
  * <p>{@code forward(sample [N, in, H, W], timestep [N], encoder_hidden_states [N, L, D], ...) ->
  * [N, out, H, W]}, float32 at the boundary; {@link Config#conditions} names the further inputs.
@@ -33,6 +35,8 @@ public final class UNet2DConditionModel {
    *
    * @param attentionHeads number of heads per block; diffusers calls this key {@code
    *     attention_head_dim}
+   * @param crossAttentionDim width of the text; 0 for a network without
+   * @param outerPadding whether pictures are padded right and below only before they are halved
    * @param sizeEmbedding width of the sinusoids of each of XL's six {@code time_ids}; 0 for none
    * @param pooledWidth of XL's pooled text; 0 for none
    * @param guidanceEmbedding width of the embedding of a distilled guidance scale; 0 for none
@@ -53,6 +57,7 @@ public final class UNet2DConditionModel {
       double normEps,
       boolean flipSinToCos,
       double freqShift,
+      boolean outerPadding,
       int sizeEmbedding,
       int pooledWidth,
       int guidanceEmbedding) {
@@ -96,25 +101,11 @@ public final class UNet2DConditionModel {
               "CrossAttnUpBlock2D",
               "CrossAttnUpBlock2D",
               "CrossAttnUpBlock2D");
-      if (down.length != n || up.length != n) {
-        throw c.bad("down_block_types", "must name " + n + " blocks, as block_out_channels does");
-      }
       int groups = c.integer("norm_num_groups", 32, 1, 4096);
       String headsKey =
           c.json().hasNonNull("num_attention_heads") ? "num_attention_heads" : "attention_head_dim";
       int[] heads = c.integers(headsKey, n, 8, 1, 512);
-      for (int i = 0; i < n; i++) {
-        if (channels[i] % groups != 0) {
-          throw c.bad(
-              "block_out_channels", channels[i] + " is no multiple of " + groups + " groups");
-        }
-        if (channels[i] % heads[i] != 0) {
-          throw c.bad(headsKey, heads[i] + " heads do not divide " + channels[i] + " channels");
-        }
-      }
-      if (channels[0] % 2 != 0) {
-        throw c.bad("block_out_channels", "the first must be even for the time embedding");
-      }
+      requireShape(c, channels, down, up, groups, headsKey, heads);
       int sizeEmbedding = 0;
       int pooledWidth = 0;
       if (!c.text("addition_embed_type", "").isEmpty()) {
@@ -144,9 +135,91 @@ public final class UNet2DConditionModel {
           c.number("norm_eps", 1e-5),
           c.flag("flip_sin_to_cos", true),
           c.number("freq_shift", 0),
+          false,
           sizeEmbedding,
           pooledWidth,
           c.integer("time_cond_proj_dim", 0, 0, 8192));
+    }
+
+    /** Reads and checks the configuration of a {@code UNet2DModel}. */
+    public static Config unconditional(ConfigNode c) {
+      c.requireUnset(
+          "center_input_sample", "class_embed_type", "num_class_embeds", "attn_norm_num_groups");
+      c.requireDefault("act_fn", "silu");
+      c.requireDefault("resnet_time_scale_shift", "default");
+      c.requireDefault("time_embedding_type", "positional");
+      c.requireDefault("downsample_type", "conv");
+      c.requireDefault("upsample_type", "conv");
+      c.requireDefault("mid_block_scale_factor", "1");
+      c.requireDefault("add_attention", "true");
+      int[] channels = c.list("block_out_channels", new int[] {224, 448, 672, 896}, 2, 8192);
+      int n = channels.length;
+      String[] down =
+          c.texts(
+              "down_block_types",
+              "DownBlock2D",
+              "AttnDownBlock2D",
+              "AttnDownBlock2D",
+              "AttnDownBlock2D");
+      String[] up =
+          c.texts("up_block_types", "AttnUpBlock2D", "AttnUpBlock2D", "AttnUpBlock2D", "UpBlock2D");
+      // null is one head
+      boolean oneHead =
+          c.json().has("attention_head_dim") && !c.json().hasNonNull("attention_head_dim");
+      int headWidth = c.integer("attention_head_dim", 8, 1, 8192);
+      int[] heads = new int[n];
+      for (int i = 0; i < n; i++) {
+        heads[i] = oneHead ? 1 : channels[i] / headWidth;
+      }
+      int groups = c.integer("norm_num_groups", 32, 1, 4096);
+      requireShape(c, channels, down, up, groups, "attention_head_dim", heads);
+      int padding = c.integer("downsample_padding", 1, 0, 1);
+      return new Config(
+          c.integer("in_channels", 3, 1, 1024),
+          c.integer("out_channels", 3, 1, 1024),
+          channels,
+          down,
+          up,
+          c.text("mid_block_type", "UNetMidBlock2D"),
+          c.integers("layers_per_block", n, 2, 1, 16),
+          heads,
+          new int[n],
+          0,
+          false,
+          groups,
+          c.number("norm_eps", 1e-5),
+          c.flag("flip_sin_to_cos", true),
+          c.number("freq_shift", 0),
+          padding == 0,
+          0,
+          0,
+          0);
+    }
+
+    private static void requireShape(
+        ConfigNode c,
+        int[] channels,
+        String[] down,
+        String[] up,
+        int groups,
+        String headsKey,
+        int[] heads) {
+      int n = channels.length;
+      if (down.length != n || up.length != n) {
+        throw c.bad("down_block_types", "must name " + n + " blocks, as block_out_channels does");
+      }
+      for (int i = 0; i < n; i++) {
+        if (channels[i] % groups != 0) {
+          throw c.bad(
+              "block_out_channels", channels[i] + " is no multiple of " + groups + " groups");
+        }
+        if (heads[i] == 0 || channels[i] % heads[i] != 0) {
+          throw c.bad(headsKey, heads[i] + " heads do not divide " + channels[i] + " channels");
+        }
+      }
+      if (channels[0] % 2 != 0) {
+        throw c.bad("block_out_channels", "the first must be even for the time embedding");
+      }
     }
 
     /**
@@ -180,7 +253,7 @@ public final class UNet2DConditionModel {
   private final Conv2d convIn;
   private final List<DownBlock> down = new ArrayList<>();
   private final ResnetBlock2D mid1;
-  private final Transformer2DModel midAttention;
+  private final Attender midAttention;
   private final ResnetBlock2D mid2;
   private final List<UpBlock> up = new ArrayList<>();
   private final GroupNorm normOut;
@@ -214,13 +287,11 @@ public final class UNet2DConditionModel {
     int last = channels[n - 1];
     WeightNames mid = names.at("mid_block");
     mid1 = resnet(mid.at("resnets").at(0), last, last, timeWidth);
-    midAttention =
-        switch (config.midBlockType()) {
-          case "UNetMidBlock2DCrossAttn" -> transformer(mid.at("attentions").at(0), n - 1);
-          default ->
-              throw PriorArtException.badField(
-                  "mid_block_type", config.midBlockType() + " is not supported");
-        };
+    if (!config.midBlockType().equals(text() ? "UNetMidBlock2DCrossAttn" : "UNetMidBlock2D")) {
+      throw PriorArtException.badField(
+          "mid_block_type", config.midBlockType() + " is not supported");
+    }
+    midAttention = attender(mid.at("attentions").at(0), n - 1);
     mid2 = resnet(mid.at("resnets").at(1), last, last, timeWidth);
     for (int i = 0; i < n; i++) {
       up.add(new UpBlock(names.at("up_blocks").at(i), i, timeWidth));
@@ -308,46 +379,76 @@ public final class UNet2DConditionModel {
     return new ResnetBlock2D(names, in, out, timeWidth, config.normNumGroups(), config.normEps());
   }
 
-  private Transformer2DModel transformer(WeightNames names, int level) {
-    return new Transformer2DModel(
-        names,
-        config.blockOutChannels()[level],
-        config.attentionHeads()[level],
-        config.transformerLayers()[level],
-        config.crossAttentionDim(),
-        config.useLinearProjection(),
-        config.normNumGroups());
+  /** What a block does after each of its residual blocks. */
+  private interface Attender {
+    /**
+     * @param context tokens of the text, {@code null} in a network without
+     */
+    Value forward(Graph g, Value x, Value context);
   }
 
-  private static boolean crossAttends(String type, String plain, String crossAttention) {
-    if (type.equals(plain)) {
-      return false;
+  private boolean text() {
+    return config.crossAttentionDim() > 0;
+  }
+
+  private Attender attender(WeightNames names, int level) {
+    int channels = config.blockOutChannels()[level];
+    int heads = config.attentionHeads()[level];
+    int groups = config.normNumGroups();
+    if (!text()) {
+      SpatialAttention attention =
+          new SpatialAttention(names, channels, heads, groups, config.normEps());
+      return (g, x, context) -> attention.forward(g, x);
     }
-    if (type.equals(crossAttention)) {
-      return true;
+    return new Transformer2DModel(
+            names,
+            channels,
+            heads,
+            config.transformerLayers()[level],
+            config.crossAttentionDim(),
+            config.useLinearProjection(),
+            groups)
+        ::forward;
+  }
+
+  /**
+   * @param direction {@code Down} or {@code Up}
+   */
+  private boolean attends(String type, String direction) {
+    String plain = direction + "Block2D";
+    String attending = (text() ? "CrossAttn" : "Attn") + plain;
+    if (!type.equals(plain) && !type.equals(attending)) {
+      throw PriorArtException.badField(
+          "block_types", type + " is not supported, only " + plain + " and " + attending);
     }
-    throw PriorArtException.badField(
-        "block_types", type + " is not supported, only " + plain + " and " + crossAttention);
+    return type.equals(attending);
   }
 
   private final class DownBlock {
     private final List<ResnetBlock2D> resnets = new ArrayList<>();
-    private final List<Transformer2DModel> attentions = new ArrayList<>();
+    private final List<Attender> attentions = new ArrayList<>();
     private final Conv2d downsample;
 
     DownBlock(WeightNames names, int level, int in, int timeWidth) {
       int out = config.blockOutChannels()[level];
-      boolean attends =
-          crossAttends(config.downBlockTypes()[level], "DownBlock2D", "CrossAttnDownBlock2D");
+      boolean attends = attends(config.downBlockTypes()[level], "Down");
       for (int j = 0; j < config.layersPerBlock()[level]; j++) {
         resnets.add(resnet(names.at("resnets").at(j), j == 0 ? in : out, out, timeWidth));
         if (attends) {
-          attentions.add(transformer(names.at("attentions").at(j), level));
+          attentions.add(attender(names.at("attentions").at(j), level));
         }
       }
       boolean last = level == config.blockOutChannels().length - 1;
       downsample =
-          last ? null : new Conv2d(names.at("downsamplers").at(0).at("conv"), out, out, 3, 2, 1);
+          last
+              ? null
+              : new Conv2d(
+                  names.at("downsamplers").at(0).at("conv"),
+                  out,
+                  out,
+                  3,
+                  2,
+                  config.outerPadding() ? 0 : 1);
     }
 
     Value forward(Graph g, Value x, Value time, Value context, Deque<Value> skips) {
@@ -360,7 +461,7 @@ public final class UNet2DConditionModel {
         skips.push(h);
       }
       if (downsample != null) {
-        h = downsample.forward(g, h);
+        h = downsample.forward(g, config.outerPadding() ? g.pad(h, 0, 1, 0, 1) : h);
         skips.push(h);
       }
       return h;
@@ -369,7 +470,7 @@ public final class UNet2DConditionModel {
 
   private final class UpBlock {
     private final List<ResnetBlock2D> resnets = new ArrayList<>();
-    private final List<Transformer2DModel> attentions = new ArrayList<>();
+    private final List<Attender> attentions = new ArrayList<>();
     private final Conv2d upsample;
 
     UpBlock(WeightNames names, int index, int timeWidth) {
@@ -379,15 +480,14 @@ public final class UNet2DConditionModel {
       int out = channels[level];
       int previous = channels[Math.min(n - 1, level + 1)];
       int deepestSkip = channels[Math.max(0, level - 1)];
-      boolean attends =
-          crossAttends(config.upBlockTypes()[index], "UpBlock2D", "CrossAttnUpBlock2D");
+      boolean attends = attends(config.upBlockTypes()[index], "Up");
       int layers = config.layersPerBlock()[level] + 1;
       for (int j = 0; j < layers; j++) {
         int skip = j == layers - 1 ? deepestSkip : out;
         int in = (j == 0 ? previous : out) + skip;
         resnets.add(resnet(names.at("resnets").at(j), in, out, timeWidth));
         if (attends) {
-          attentions.add(transformer(names.at("attentions").at(j), level));
+          attentions.add(attender(names.at("attentions").at(j), level));
         }
       }
       upsample =
