@@ -60,7 +60,7 @@ public final class Service {
   Service(ServiceSettings settings, GrpcHealthStorage health) {
     this.settings = settings;
     this.health = health;
-    models = new ModelPool(settings.models(), settings.modelsOpen());
+    models = new ModelPool(settings.models(), settings.modelMemory().asLongValue());
     solves = new SolveQueue(settings.slots(), settings.queue());
     quick = new SolveQueue(QUICK_SLOTS, QUICK_QUEUE);
     try {

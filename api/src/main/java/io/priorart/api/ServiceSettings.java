@@ -15,9 +15,12 @@ public interface ServiceSettings {
   @WithDefault("pixel-v3,latent-v2")
   List<String> models();
 
-  /** Models kept open while nobody uses them. */
-  @WithDefault("2")
-  int modelsOpen();
+  /**
+   * Weights that all open models may take; before another is opened, those that nobody uses are
+   * closed.
+   */
+  @WithDefault("8G")
+  MemorySize modelMemory();
 
   /** Solves that run at a time. */
   @WithDefault("1")

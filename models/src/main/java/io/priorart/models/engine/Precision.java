@@ -26,6 +26,11 @@ public enum Precision {
     return resolve().scalarType;
   }
 
+  /** Of a weight. */
+  public int bytes() {
+    return resolve() == FLOAT32 ? 4 : 2;
+  }
+
   /** This, or what {@link #AUTO} means on this machine. */
   public Precision resolve() {
     return this == AUTO ? Auto.CHOICE : this;

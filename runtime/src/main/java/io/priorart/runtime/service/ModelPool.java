@@ -1,34 +1,42 @@
 package io.priorart.runtime.service;
 
 import io.priorart.models.ModelFamilies;
+import io.priorart.models.ModelInspection;
 import io.priorart.models.ModelSource;
 import io.priorart.models.Prior;
 import io.priorart.models.PriorTraits;
 import io.priorart.models.engine.CompileOptions;
 import io.priorart.models.engine.Precision;
 import io.priorart.runtime.Checkpoints;
+import io.priorart.solver.ErrorKind;
 import io.priorart.solver.Names;
 import io.priorart.solver.PriorArtException;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 
 /**
- * The models of a process, by name, each opened once for each precision asked for. When more are
- * open than allowed, those that nobody uses are closed, longest unused first. Safe for concurrent
- * use; opening one holds up only those who ask for the same.
+ * The models of a process, by name, each opened once for each precision asked for. Before one is
+ * opened, others that nobody uses are closed, longest unused first, until the weights of all fit a
+ * budget; one in use is never closed. Safe for concurrent use; opening one holds up only those who
+ * ask for the same.
  */
 public final class ModelPool implements AutoCloseable {
   private record Key(String name, Precision precision) {}
 
   private static final class Slot {
+    private final long bytes;
     private Prior pipeline;
     private int users;
     private long lastUse;
+
+    Slot(long bytes) {
+      this.bytes = bytes;
+    }
   }
 
   /** A model in use; close it when the solve is over. */
@@ -53,17 +61,17 @@ public final class ModelPool implements AutoCloseable {
   }
 
   private final Map<String, Path> folders;
-  private final int maxOpen;
+  private final long budget;
   private final Map<Key, Slot> slots = new LinkedHashMap<>();
 
   /**
    * @param models bundled checkpoints' names or folders; the first is the default
-   * @param maxOpen how many may be open while nobody uses them, at least 1
+   * @param budget bytes of weights, at the precision that networks compute in, of all open models
    * @throws PriorArtException NOT_FOUND for a model that does not exist; INVALID_ARGUMENT for two
    *     of one name
    */
-  public ModelPool(List<String> models, int maxOpen) {
-    this.maxOpen = maxOpen;
+  public ModelPool(List<String> models, long budget) {
+    this.budget = budget;
     folders = new LinkedHashMap<>();
     for (String model : models) {
       Path folder = Checkpoints.resolve(model, false).toAbsolutePath().normalize();
@@ -118,13 +126,19 @@ public final class ModelPool implements AutoCloseable {
   /**
    * A model to work with, opened if it is not.
    *
-   * @throws PriorArtException NOT_FOUND, or what {@link ModelFamilies#load} finds wrong
+   * @throws PriorArtException NOT_FOUND, or what {@link ModelFamilies#load} finds wrong;
+   *     RESOURCE_EXHAUSTED for a model that does not fit the budget beside those in use
    */
   public Lease lease(String name, Precision precision) {
     Key key = new Key(named(name), precision.resolve());
     Slot slot;
     synchronized (this) {
-      slot = slots.computeIfAbsent(key, k -> new Slot());
+      slot = slots.get(key);
+      if (slot == null) {
+        slot = new Slot(bytes(key));
+        makeRoom(key, slot.bytes);
+        slots.put(key, slot);
+      }
       slot.users++;
     }
     Lease lease = new Lease(slot);
@@ -139,10 +153,14 @@ public final class ModelPool implements AutoCloseable {
         }
       }
     } catch (RuntimeException e) {
-      lease.close();
+      synchronized (this) {
+        lease.close();
+        if (slot.users == 0 && slot.pipeline == null) {
+          slots.remove(key, slot);
+        }
+      }
       throw e;
     }
-    closeUnused();
     return lease;
   }
 
@@ -154,18 +172,33 @@ public final class ModelPool implements AutoCloseable {
         .findFirst();
   }
 
-  private synchronized void closeUnused() {
-    List<Map.Entry<Key, Slot>> open =
-        new ArrayList<>(
-            slots.entrySet().stream().filter(e -> e.getValue().pipeline != null).toList());
-    int surplus = open.size() - maxOpen;
-    open.sort(Comparator.comparingLong(e -> e.getValue().lastUse));
-    for (Map.Entry<Key, Slot> e : open) {
-      if (surplus > 0 && e.getValue().users == 0) {
-        slots.remove(e.getKey());
-        e.getValue().pipeline.close();
-        surplus--;
+  private long bytes(Key key) {
+    ModelInspection found = ModelInspection.of(ModelSource.of(folders.get(key.name)));
+    return found.parameters() * key.precision.bytes();
+  }
+
+  private void makeRoom(Key key, long bytes) {
+    long open = slots.values().stream().mapToLong(s -> s.bytes).sum();
+    while (open + bytes > budget) {
+      Map.Entry<Key, Slot> oldest =
+          slots.entrySet().stream()
+              .filter(e -> e.getValue().users == 0)
+              .min(Comparator.comparingLong(e -> e.getValue().lastUse))
+              .orElse(null);
+      if (oldest == null) {
+        throw new PriorArtException(
+            ErrorKind.RESOURCE_EXHAUSTED,
+            "model: %s in %s takes %d MB of weights; of the budget of %d MB models in use take %d MB"
+                .formatted(
+                    key.name,
+                    key.precision.name().toLowerCase(Locale.ROOT),
+                    bytes / 1_000_000,
+                    budget / 1_000_000,
+                    open / 1_000_000));
       }
+      slots.remove(oldest.getKey());
+      oldest.getValue().pipeline.close();
+      open -= oldest.getValue().bytes;
     }
   }
 

@@ -6,8 +6,11 @@ import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.priorart.models.ModelInspection;
+import io.priorart.models.ModelSource;
 import io.priorart.models.Prior;
 import io.priorart.models.engine.Precision;
+import io.priorart.runtime.Checkpoints;
 import io.priorart.solver.ErrorKind;
 import io.priorart.solver.PriorArtException;
 import java.util.ArrayList;
@@ -20,7 +23,8 @@ import org.junit.jupiter.api.Test;
 class ModelPoolTest {
   @Test
   void aModelIsOpenedOnceAndTheUnusedAreClosed() throws Exception {
-    try (ModelPool pool = new ModelPool(List.of("bundled"), 1)) {
+    // bfloat16 and float32 of it at a time, not two of each
+    try (ModelPool pool = new ModelPool(List.of("bundled"), 6 * parameters())) {
       String name = pool.named("");
       assertEquals(List.of(name), pool.names());
       assertTrue(pool.opened(name).isEmpty());
@@ -37,15 +41,34 @@ class ModelPoolTest {
       try (ModelPool.Lease other = pool.lease(name, Precision.FLOAT32)) {
         assertNotSame(first, other.pipeline());
         assertEquals(Precision.FLOAT32, other.pipeline().precision());
+        PriorArtException full =
+            assertThrows(PriorArtException.class, () -> pool.lease(name, Precision.FLOAT16));
+        assertEquals(ErrorKind.RESOURCE_EXHAUSTED, full.kind());
         for (Future<ModelPool.Lease> lease : asked) {
           lease.get().close();
         }
-        // one too many is open now; the next lease closes what nobody uses
-        pool.lease(name, Precision.FLOAT32).close();
+        // nobody uses the first any more
+        pool.lease(name, Precision.FLOAT16).close();
+        assertSame(other.pipeline(), pool.opened(name).orElseThrow());
         try (ModelPool.Lease again = pool.lease(name, Precision.BFLOAT16)) {
           assertNotSame(first, again.pipeline());
         }
       }
+    }
+  }
+
+  private static long parameters() {
+    return ModelInspection.of(ModelSource.of(Checkpoints.resolve("bundled", false))).parameters();
+  }
+
+  @Test
+  void aModelThatDoesNotFitIsRefusedBeforeItIsOpened() {
+    try (ModelPool pool = new ModelPool(List.of("bundled"), 1000)) {
+      PriorArtException e =
+          assertThrows(PriorArtException.class, () -> pool.lease("", Precision.FLOAT32));
+      assertEquals(ErrorKind.RESOURCE_EXHAUSTED, e.kind());
+      assertTrue(e.getMessage().contains("MB"), e.getMessage());
+      assertTrue(pool.opened(pool.named("")).isEmpty());
     }
   }
 
