@@ -4,7 +4,6 @@ import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
 import io.priorart.models.engine.CompileOptions;
 import io.priorart.models.engine.Graph;
-import io.priorart.models.engine.Precision;
 import io.priorart.models.engine.Script;
 import io.priorart.models.engine.ScriptBuilder;
 import io.priorart.models.engine.ScriptModule;
@@ -25,22 +24,19 @@ import java.util.Map;
  * A diffusion model of pictures themselves in diffusers' layout: {@code UNet2DModel} and a
  * scheduler (Ho et al., NeurIPS 2020, arXiv 2006.11239), the identity as codec, no text.
  */
-final class PixelDiffusion implements Prior {
+final class PixelDiffusion extends PicturePrior {
   static final List<String> CLASS_NAMES = List.of("DDPMPipeline", "DDIMPipeline");
 
   private static final String PART = "unet";
 
-  private final Checkpoint checkpoint;
-  private final NDManager manager = ScriptModule.newManager();
   private final UNet2DConditionModel.Config config;
+  private final PriorTraits traits;
   private final PredictionType prediction;
   private final NoiseSchedule schedule;
   private final ScriptModule network;
-  private final Precision precision;
 
   PixelDiffusion(Checkpoint checkpoint, CompileOptions options) {
-    this.checkpoint = checkpoint;
-    precision = options.precision();
+    super(checkpoint, options.precision());
     try {
       ConfigNode c = checkpoint.config(PART);
       c.requireDefault("_class_name", "UNet2DModel");
@@ -52,11 +48,12 @@ final class PixelDiffusion implements Prior {
       }
       ConfigNode scheduler =
           checkpoint.config(ModelFamilies.SCHEDULER, ModelFamilies.SCHEDULER_CONFIG);
+      traits = traits(checkpoint);
       prediction = PredictionType.of(scheduler);
       schedule = DiffusionPipeline.schedule(scheduler);
-      network = ScriptModule.load(manager, script(options), checkpoint.weights(PART));
+      network = ScriptModule.load(manager(), script(options), checkpoint.weights(PART));
     } catch (RuntimeException e) {
-      manager.close();
+      manager().close();
       throw e;
     }
   }
@@ -92,18 +89,8 @@ final class PixelDiffusion implements Prior {
   }
 
   @Override
-  public String name() {
-    return checkpoint.name();
-  }
-
-  @Override
   public PriorTraits traits() {
-    return traits(checkpoint);
-  }
-
-  @Override
-  public Precision precision() {
-    return precision;
+    return traits;
   }
 
   @Override
@@ -112,23 +99,13 @@ final class PixelDiffusion implements Prior {
   }
 
   @Override
-  public long parameters() {
-    return network.script().weights().stream().mapToLong(w -> w.shape().size()).sum();
-  }
-
-  @Override
-  public String hash() {
-    return checkpoint.hash();
+  ScriptModule network() {
+    return network;
   }
 
   @Override
   public LatentDiffusionModel bind(int height, int width) {
     return new Bound(height, width);
-  }
-
-  @Override
-  public boolean truncates(String prompt) {
-    return false;
   }
 
   /**
@@ -144,15 +121,9 @@ final class PixelDiffusion implements Prior {
     HostTensor sample =
         TraceInputs.checked(inputs, "sample", 4, config.inChannels(), config.stride());
     HostTensor timestep = TraceInputs.checked(inputs, "timestep", 1, -1, 1);
-    try (NDManager scratch = manager.newSubManager()) {
+    try (NDManager scratch = manager().newSubManager()) {
       return HostTensor.of(network.call("forward", sample.to(scratch), timestep.to(scratch))[0]);
     }
-  }
-
-  @Override
-  public void close() {
-    network.close();
-    manager.close();
   }
 
   /** This seen through pictures of one size. */
@@ -163,7 +134,7 @@ final class PixelDiffusion implements Prior {
 
     @Override
     public NDManager manager() {
-      return manager;
+      return PixelDiffusion.this.manager();
     }
 
     @Override

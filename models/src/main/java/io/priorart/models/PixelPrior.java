@@ -6,7 +6,6 @@ import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.Shape;
 import io.priorart.models.engine.CompileOptions;
 import io.priorart.models.engine.Graph;
-import io.priorart.models.engine.Precision;
 import io.priorart.models.engine.ScriptBuilder;
 import io.priorart.models.engine.ScriptModule;
 import io.priorart.models.engine.Value;
@@ -23,7 +22,7 @@ import java.util.Map;
  * A prior of pictures themselves: a {@link DenoisingUNet} with the identity as codec, no text.
  * Folder layout: {@code docs/design/pixel-prior.md}.
  */
-public final class PixelPrior implements Prior {
+public final class PixelPrior extends PicturePrior {
   static final String CLASS_NAME = "PixelDenoiserPipeline";
 
   /** Noise levels of the schedule, for solvers that count in timesteps. */
@@ -31,16 +30,12 @@ public final class PixelPrior implements Prior {
 
   private static final String PART = "denoiser";
 
-  private final Checkpoint checkpoint;
-  private final NDManager manager = ScriptModule.newManager();
   private final DenoisingUNet.Config config;
   private final NoiseSchedule schedule;
   private final ScriptModule network;
-  private final Precision precision;
 
   PixelPrior(Checkpoint checkpoint, CompileOptions options) {
-    this.checkpoint = checkpoint;
-    precision = options.precision();
+    super(checkpoint, options.precision());
     try {
       config = DenoisingUNet.Config.of(checkpoint.config(PART));
       schedule =
@@ -49,9 +44,9 @@ public final class PixelPrior implements Prior {
       DenoisingUNet net = new DenoisingUNet(config, builder.weights());
       forward(builder.method("forward"), net);
       denoise(builder.method("denoise"), net);
-      network = ScriptModule.load(manager, builder.build(), checkpoint.weights(PART));
+      network = ScriptModule.load(manager(), builder.build(), checkpoint.weights(PART));
     } catch (RuntimeException e) {
-      manager.close();
+      manager().close();
       throw e;
     }
   }
@@ -85,11 +80,6 @@ public final class PixelPrior implements Prior {
     g.returns(g.pick(clean, g.input("height"), g.input("width")));
   }
 
-  @Override
-  public String name() {
-    return checkpoint.name();
-  }
-
   static PriorTraits traits(Checkpoint checkpoint) {
     return traits(DenoisingUNet.Config.of(checkpoint.config(PART)));
   }
@@ -104,23 +94,8 @@ public final class PixelPrior implements Prior {
   }
 
   @Override
-  public Precision precision() {
-    return precision;
-  }
-
-  @Override
   public NoiseSchedule schedule() {
     return schedule;
-  }
-
-  @Override
-  public long parameters() {
-    return network.script().weights().stream().mapToLong(w -> w.shape().size()).sum();
-  }
-
-  @Override
-  public String hash() {
-    return checkpoint.hash();
   }
 
   @Override
@@ -132,18 +107,9 @@ public final class PixelPrior implements Prior {
     return config;
   }
 
-  NDManager manager() {
-    return manager;
-  }
-
+  @Override
   ScriptModule network() {
     return network;
-  }
-
-  /** There is no text encoder to cut anything. */
-  @Override
-  public boolean truncates(String prompt) {
-    return false;
   }
 
   /**
@@ -160,7 +126,7 @@ public final class PixelPrior implements Prior {
     }
     HostTensor x = TraceInputs.checked(inputs, "x", 4, config.channels(), config.stride());
     HostTensor noise = TraceInputs.checked(inputs, "noise", 1, -1, 1, x.shape().get(0));
-    try (NDManager scratch = manager.newSubManager()) {
+    try (NDManager scratch = manager().newSubManager()) {
       NDList all = new NDList(x.to(scratch), noise.to(scratch));
       if (config.noiseMap()) {
         Shape s = x.shape();
@@ -169,11 +135,5 @@ public final class PixelPrior implements Prior {
       }
       return HostTensor.of(network.call("forward", all.toArray(new NDArray[0]))[0]);
     }
-  }
-
-  @Override
-  public void close() {
-    network.close();
-    manager.close();
   }
 }
