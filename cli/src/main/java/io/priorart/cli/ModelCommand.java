@@ -32,14 +32,8 @@ import picocli.CommandLine.Parameters;
     subcommands = {ModelCommand.Inspect.class, ModelCommand.Verify.class, ModelCommand.Trace.class},
     synopsisSubcommandLabel = "(inspect | verify | trace)")
 final class ModelCommand {
-  @Command(
-      name = "inspect",
-      description = {
-        "Says what a checkpoint is, from its configurations and the headers of its files:",
-        "family, parts, parameters, element types, memory at each precision, licence."
-      },
-      mixinStandardHelpOptions = true)
-  static final class Inspect implements Callable<Integer> {
+  /** A command on one checkpoint, named after it or by {@code --model}. */
+  abstract static class OneModel {
     @Mixin private Sources model;
 
     @Parameters(
@@ -50,11 +44,24 @@ final class ModelCommand {
     private String checkpoint;
 
     @Option(names = "--json", description = "Print JSON.")
-    private boolean json;
+    boolean json;
 
+    Sources named() {
+      return model.named(checkpoint);
+    }
+  }
+
+  @Command(
+      name = "inspect",
+      description = {
+        "Says what a checkpoint is, from its configurations and the headers of its files:",
+        "family, parts, parameters, element types, memory at each precision, licence."
+      },
+      mixinStandardHelpOptions = true)
+  static final class Inspect extends OneModel implements Callable<Integer> {
     @Override
     public Integer call() {
-      ModelInspection found = ModelInspection.of(model.named(checkpoint).source());
+      ModelInspection found = ModelInspection.of(named().source());
       if (json) {
         System.out.println(Json.text(found));
         return 0;
@@ -90,16 +97,7 @@ final class ModelCommand {
         "and looks whether what they give is finite. Exit code 1 where it is not."
       },
       mixinStandardHelpOptions = true)
-  static final class Verify implements Callable<Integer> {
-    @Mixin private Sources model;
-
-    @Parameters(
-        index = "0",
-        arity = "0..1",
-        paramLabel = "DIR|FILE",
-        description = "The checkpoint, as --model.")
-    private String checkpoint;
-
+  static final class Verify extends OneModel implements Callable<Integer> {
     @Option(
         names = "--side",
         defaultValue = "64",
@@ -107,23 +105,20 @@ final class ModelCommand {
         description = "Side of the picture, 8 to 1024. Default: ${DEFAULT-VALUE}")
     private int side;
 
-    @Option(names = "--json", description = "Print JSON.")
-    private boolean json;
-
     @Override
     public Integer call() {
       if (side < 8 || side > 1024) {
         throw PriorArtException.badField("side", "must be 8 to 1024, was " + side);
       }
-      model.check();
-      try (Sources open = model.named(checkpoint)) {
+      try (Sources open = named()) {
+        open.check();
         Prior prior = open.get();
         List<ModelVerification.Check> checks = ModelVerification.run(prior, side);
         boolean passed = checks.stream().allMatch(ModelVerification.Check::passed);
         if (json) {
           Map<String, Object> report = new LinkedHashMap<>();
           report.put("model", prior.name());
-          report.put("precision", model.precision());
+          report.put("precision", open.precision());
           report.put("passed", passed);
           report.put("checks", checks.stream().map(Verify::entry).toList());
           System.out.println(Json.text(report));
@@ -135,7 +130,7 @@ final class ModelCommand {
                 check.what(),
                 check.passed() ? "finite, RMS %.4g".formatted(check.rms()) : "NOT FINITE");
           }
-          System.out.println(prior.name() + (passed ? ": ok, " : ": failed, ") + model.precision());
+          System.out.println(prior.name() + (passed ? ": ok, " : ": failed, ") + open.precision());
         }
         return passed ? 0 : 1;
       }

@@ -12,7 +12,6 @@ import java.security.MessageDigest;
 import java.util.ArrayList;
 import java.util.HexFormat;
 import java.util.List;
-import java.util.Locale;
 
 /** A checkpoint with another auto-encoder and with LoRAs merged. */
 final class AdaptedCheckpoint implements Checkpoint {
@@ -20,11 +19,11 @@ final class AdaptedCheckpoint implements Checkpoint {
 
   private final Checkpoint base;
   private final Checkpoint vae;
-  private final List<LoraFile> loras = new ArrayList<>();
+  private final List<Merge> merges = new ArrayList<>();
   private final String name;
-  private final List<String> changes = new ArrayList<>();
-  private final List<FileHash> hashes = new ArrayList<>();
   private String hash;
+
+  private record Merge(LoraFile file, double scale, FileHash hash) {}
 
   AdaptedCheckpoint(Checkpoint base, ModelSource source) {
     this.base = base;
@@ -42,11 +41,12 @@ final class AdaptedCheckpoint implements Checkpoint {
               "lora", lora.path() + " changes " + part + ", which " + base.name() + " has not");
         }
       }
-      loras.add(file);
-      hashes.add(new FileHash(lora.path()));
-      String scale = String.format(Locale.ROOT, "%s", lora.scale());
-      changes.add(scale);
-      named.append(" lora ").append(Checkpoint.nameOf(lora.path())).append(':').append(scale);
+      merges.add(new Merge(file, lora.scale(), new FileHash(lora.path())));
+      named
+          .append(" lora ")
+          .append(Checkpoint.nameOf(lora.path()))
+          .append(':')
+          .append(lora.scale());
     }
     name = named.toString();
   }
@@ -90,9 +90,9 @@ final class AdaptedCheckpoint implements Checkpoint {
   @Override
   public TensorSource weights(String part) {
     TensorSource weights = owner(part).weights(part);
-    for (LoraFile lora : loras) {
-      if (lora.parts().contains(part)) {
-        weights = lora.merged(part, weights);
+    for (Merge merge : merges) {
+      if (merge.file().parts().contains(part)) {
+        weights = merge.file().merged(part, weights);
       }
     }
     return weights;
@@ -116,8 +116,8 @@ final class AdaptedCheckpoint implements Checkpoint {
       if (vae != base) {
         all.add("vae " + vae.hash());
       }
-      for (int i = 0; i < loras.size(); i++) {
-        all.add("lora " + hashes.get(i).get() + " " + changes.get(i));
+      for (Merge merge : merges) {
+        all.add("lora " + merge.hash().get() + " " + merge.scale());
       }
       all.forEach(s -> digest.update(s.getBytes(StandardCharsets.UTF_8)));
       hash = HexFormat.of().formatHex(digest.digest());

@@ -135,7 +135,7 @@ final class CheckpointFolder implements Checkpoint {
 
   @Override
   public TensorSource weights(String part) {
-    return OlderNames.renamed(stored(part));
+    return OlderNames.attention(stored(part));
   }
 
   private TensorSource stored(String part) {

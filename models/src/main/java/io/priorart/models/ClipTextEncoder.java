@@ -9,13 +9,12 @@ import io.priorart.models.engine.Graph;
 import io.priorart.models.engine.Script;
 import io.priorart.models.engine.ScriptBuilder;
 import io.priorart.models.engine.ScriptModule;
-import io.priorart.models.engine.TensorSource;
 import io.priorart.models.engine.Value;
 import io.priorart.models.network.ClipTextModel;
 import io.priorart.models.tokenizer.ClipTokenizer;
+import io.priorart.models.weights.OlderNames;
 import io.priorart.solver.HostTensor;
 import io.priorart.solver.PriorArtException;
-import java.util.LinkedHashMap;
 import java.util.Map;
 
 /** A CLIP text encoder of a checkpoint with its tokenizer. Safe for concurrent use. */
@@ -38,7 +37,8 @@ final class ClipTextEncoder implements AutoCloseable {
     this.tokenizer = checkpoint.tokenizer(tokenizer, config.maxPositionEmbeddings());
     try {
       module =
-          ScriptModule.load(manager, script(options), new ClipWeights(checkpoint.weights(part)));
+          ScriptModule.load(
+              manager, script(options), OlderNames.clipText(checkpoint.weights(part)));
     } catch (RuntimeException e) {
       this.tokenizer.close();
       throw e;
@@ -146,52 +146,5 @@ final class ClipTextEncoder implements AutoCloseable {
   public void close() {
     module.close();
     tokenizer.close();
-  }
-
-  /**
-   * CLIP's text encoder under one naming: hides buffers that older exporters wrote beside the
-   * weights, and restores the {@code text_model.} that newer ones leave out.
-   */
-  private static final class ClipWeights implements TensorSource {
-    private static final String PREFIX = "text_model.";
-    private static final String PROJECTION = "text_projection.";
-    private final TensorSource source;
-    private final boolean bare;
-
-    ClipWeights(TensorSource source) {
-      this.source = source;
-      bare = source.shapes().keySet().stream().noneMatch(name -> name.startsWith(PREFIX));
-    }
-
-    @Override
-    public String name() {
-      return source.name();
-    }
-
-    @Override
-    public Map<String, Shape> shapes() {
-      Map<String, Shape> shapes = new LinkedHashMap<>();
-      source
-          .shapes()
-          .forEach(
-              (name, shape) ->
-                  shapes.put(bare && !name.startsWith(PROJECTION) ? PREFIX + name : name, shape));
-      shapes.keySet().removeIf(name -> name.endsWith("position_ids"));
-      return shapes;
-    }
-
-    private String stored(String name) {
-      return bare && name.startsWith(PREFIX) ? name.substring(PREFIX.length()) : name;
-    }
-
-    @Override
-    public String type(String name) {
-      return source.type(stored(name));
-    }
-
-    @Override
-    public NDArray map(NDManager target, String name) {
-      return source.map(target, stored(name));
-    }
   }
 }

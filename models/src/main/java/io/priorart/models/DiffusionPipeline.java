@@ -53,6 +53,7 @@ public final class DiffusionPipeline implements Prior {
   private final Checkpoint checkpoint;
   private final NDManager manager = ScriptModule.newManager();
   private final UNet2DConditionModel.Config unetConfig;
+  private final PriorTraits traits;
   private final PredictionType prediction;
   private final NoiseSchedule schedule;
   private final Precision precision;
@@ -70,6 +71,7 @@ public final class DiffusionPipeline implements Prior {
       unetConfig = UNet2DConditionModel.Config.of(checkpoint.config("unet"));
       ConfigNode scheduler =
           checkpoint.config(ModelFamilies.SCHEDULER, ModelFamilies.SCHEDULER_CONFIG);
+      traits = traits(checkpoint);
       prediction = PredictionType.of(scheduler);
       schedule = schedule(scheduler);
       zerosForEmpty = twoTexts() && checkpoint.index().flag("force_zeros_for_empty_prompt", true);
@@ -240,7 +242,7 @@ public final class DiffusionPipeline implements Prior {
 
   @Override
   public PriorTraits traits() {
-    return traits(checkpoint);
+    return traits;
   }
 
   @Override

@@ -11,6 +11,7 @@ import io.priorart.models.engine.TensorSource;
 import io.priorart.models.engine.Value;
 import io.priorart.models.network.AutoencoderKL;
 import io.priorart.models.network.AutoencoderTiny;
+import io.priorart.models.network.CodecConfig;
 import io.priorart.models.network.ConfigNode;
 import io.priorart.models.weights.PrefixedSource;
 import java.util.function.BiFunction;
@@ -25,11 +26,7 @@ import java.util.function.BiFunction;
  * columns of the decoded latent.
  */
 final class LatentCodec implements AutoCloseable {
-  private final int channels;
-  private final int latentChannels;
-  private final int stride;
-  private final double scale;
-  private final double shift;
+  private final CodecConfig config;
   private final ScriptModule encoder;
   private final ScriptModule decoder;
 
@@ -55,11 +52,7 @@ final class LatentCodec implements AutoCloseable {
     AutoencoderKL.Encoder encode = new AutoencoderKL.Encoder(config, encoder.weights());
     AutoencoderKL.Decoder decode = new AutoencoderKL.Decoder(config, decoder.weights());
     return new LatentCodec(
-        config.inChannels(),
-        config.latentChannels(),
-        config.stride(),
-        config.scalingFactor(),
-        config.shiftFactor(),
+        config,
         checkpoint.weights("vae"),
         manager,
         encoder,
@@ -74,11 +67,7 @@ final class LatentCodec implements AutoCloseable {
     ScriptBuilder encoder = new ScriptBuilder("AutoencoderTinyEncoder", options);
     ScriptBuilder decoder = new ScriptBuilder("AutoencoderTinyDecoder", options);
     return new LatentCodec(
-        config.inChannels(),
-        config.latentChannels(),
-        config.stride(),
-        config.scalingFactor(),
-        config.shiftFactor(),
+        config,
         checkpoint.weights("vae"),
         manager,
         encoder,
@@ -88,22 +77,14 @@ final class LatentCodec implements AutoCloseable {
   }
 
   private LatentCodec(
-      int channels,
-      int latentChannels,
-      int stride,
-      double scale,
-      double shift,
+      CodecConfig config,
       TensorSource weights,
       NDManager manager,
       ScriptBuilder encoder,
       BiFunction<Graph, Value, Value> encode,
       ScriptBuilder decoder,
       BiFunction<Graph, Value, Value> decode) {
-    this.channels = channels;
-    this.latentChannels = latentChannels;
-    this.stride = stride;
-    this.scale = scale;
-    this.shift = shift;
+    this.config = config;
     this.encoder =
         ScriptModule.load(
             manager,
@@ -121,7 +102,7 @@ final class LatentCodec implements AutoCloseable {
     plain.returns(run(plain, network, plain.input("x")));
     Graph g = builder.method("encode");
     Value padded = g.pick(g.input("x"), g.input("rows"), g.input("columns"));
-    g.returns(g.mul(g.add(run(g, network, padded), -shift), scale));
+    g.returns(g.mul(g.add(run(g, network, padded), -config.shiftFactor()), config.scalingFactor()));
     return builder.build();
   }
 
@@ -129,7 +110,7 @@ final class LatentCodec implements AutoCloseable {
     Graph plain = builder.method("forward");
     plain.returns(run(plain, network, plain.input("z")));
     Graph g = builder.method("decode");
-    Value z = g.add(g.mul(g.input("z"), 1 / scale), shift);
+    Value z = g.add(g.mul(g.input("z"), 1 / config.scalingFactor()), config.shiftFactor());
     g.returns(g.pick(run(g, network, z), g.input("rows"), g.input("columns")));
     return builder.build();
   }
@@ -140,16 +121,16 @@ final class LatentCodec implements AutoCloseable {
 
   /** Of a picture. */
   int channels() {
-    return channels;
+    return config.inChannels();
   }
 
   int latentChannels() {
-    return latentChannels;
+    return config.latentChannels();
   }
 
   /** Pixels per latent along an axis. */
   int stride() {
-    return stride;
+    return config.stride();
   }
 
   ScriptModule encoder() {

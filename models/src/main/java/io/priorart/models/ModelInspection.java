@@ -1,7 +1,9 @@
 package io.priorart.models;
 
+import ai.djl.ndarray.types.Shape;
 import io.priorart.models.engine.TensorSource;
 import io.priorart.models.network.ConfigNode;
+import io.priorart.models.weights.SafetensorsFile;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
@@ -78,26 +80,20 @@ public record ModelInspection(
     ConfigNode config = checkpoint.config(name);
     String[] architectures = config.texts("architectures", "");
     Map<String, Integer> types = new TreeMap<>();
-    long[] sums = new long[2];
-    weights
-        .shapes()
-        .forEach(
-            (tensor, shape) -> {
-              String type = weights.type(tensor);
-              types.merge(type, 1, Integer::sum);
-              sums[0] += shape.size();
-              sums[1] +=
-                  shape.size()
-                      * (type.endsWith("64")
-                          ? 8
-                          : type.endsWith("32") ? 4 : type.endsWith("16") ? 2 : 1);
-            });
+    long parameters = 0;
+    long bits = 0;
+    for (Map.Entry<String, Shape> tensor : weights.shapes().entrySet()) {
+      String type = weights.type(tensor.getKey());
+      types.merge(type, 1, Integer::sum);
+      parameters += tensor.getValue().size();
+      bits += tensor.getValue().size() * SafetensorsFile.bits(type);
+    }
     return new Part(
         name,
         config.text("_class_name", architectures[0]),
         weights.name(),
-        sums[0],
-        sums[1],
+        parameters,
+        bits / 8,
         types);
   }
 

@@ -4,11 +4,6 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import ai.djl.ndarray.NDArray;
-import ai.djl.ndarray.NDManager;
-import ai.djl.ndarray.types.Shape;
-import com.fasterxml.jackson.databind.JsonNode;
-import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.priorart.models.engine.CompileOptions;
 import io.priorart.models.engine.Script;
@@ -17,15 +12,13 @@ import io.priorart.models.network.AutoencoderKL;
 import io.priorart.models.network.ClipTextModel;
 import io.priorart.models.network.ConfigNode;
 import io.priorart.models.network.UNet2DConditionModel;
+import io.priorart.models.weights.OriginalFile;
 import io.priorart.models.weights.OriginalLayout;
 import io.priorart.models.weights.PrefixedSource;
 import io.priorart.solver.PriorArtException;
 import java.io.IOException;
-import java.io.InputStream;
-import java.nio.file.Files;
 import java.util.Map;
 import java.util.TreeMap;
-import java.util.zip.GZIPInputStream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -35,38 +28,9 @@ import org.junit.jupiter.params.provider.CsvSource;
  * their tensors (testdata/fixtures/make_original.py).
  */
 class OriginalConfigsTest {
-  private record Names(Map<String, Shape> shapes) implements TensorSource {
-    @Override
-    public String name() {
-      return "model.safetensors";
-    }
-
-    @Override
-    public String type(String name) {
-      return "F16";
-    }
-
-    @Override
-    public NDArray map(NDManager manager, String name) {
-      throw new AssertionError("no contents");
-    }
-  }
-
   private static Map<String, TensorSource> parts(String name) throws IOException {
-    try (InputStream in =
-        new GZIPInputStream(
-            Files.newInputStream(Fixtures.HOME.resolve("original/" + name + ".json.gz")))) {
-      Map<String, Shape> shapes = new TreeMap<>();
-      for (Map.Entry<String, JsonNode> tensor :
-          new ObjectMapper().readTree(in).path("file").properties()) {
-        long[] dims = new long[tensor.getValue().size()];
-        for (int i = 0; i < dims.length; i++) {
-          dims[i] = tensor.getValue().get(i).longValue();
-        }
-        shapes.put(tensor.getKey(), new Shape(dims));
-      }
-      return OriginalLayout.parts(new Names(shapes));
-    }
+    return OriginalLayout.parts(
+        new OriginalFile(OriginalFile.shapes(OriginalFile.fixture(name).path("file"))));
   }
 
   private static Map<String, ObjectNode> files(

@@ -35,6 +35,11 @@ public interface TensorSource {
         + (more > 0 ? "; and " + more + " more" : "");
   }
 
+  /** How many names there are, and the first five. */
+  static String like(String what, List<String> names) {
+    return names.size() + " " + what + " like " + names.subList(0, Math.min(5, names.size()));
+  }
+
   /**
    * Checks that this holds exactly the declared tensors.
    *

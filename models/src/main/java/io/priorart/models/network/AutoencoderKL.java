@@ -31,7 +31,8 @@ public final class AutoencoderKL {
       boolean quantConv,
       boolean postQuantConv,
       double scalingFactor,
-      double shiftFactor) {
+      double shiftFactor)
+      implements CodecConfig {
 
     /** Reads and checks a configuration. */
     public static Config of(ConfigNode c) {
@@ -72,6 +73,7 @@ public final class AutoencoderKL {
     }
 
     /** Pixels per latent along an axis. */
+    @Override
     public int stride() {
       return 1 << blockOutChannels.length - 1;
     }

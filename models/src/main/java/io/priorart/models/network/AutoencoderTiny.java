@@ -32,7 +32,8 @@ public final class AutoencoderTiny {
       int[] decoderBlocks,
       int latentChannels,
       double scalingFactor,
-      double shiftFactor) {
+      double shiftFactor)
+      implements CodecConfig {
 
     /** Reads and checks a configuration. */
     public static Config of(ConfigNode c) {
@@ -73,6 +74,7 @@ public final class AutoencoderTiny {
     }
 
     /** Pixels per latent along an axis. */
+    @Override
     public int stride() {
       return 1 << encoderBlocks.length - 1;
     }

@@ -100,7 +100,7 @@ public final class LoraFile {
     down.keySet().stream().filter(m -> !up.containsKey(m)).map(down::get).forEach(strange::add);
     up.keySet().stream().filter(m -> !down.containsKey(m)).map(up::get).forEach(strange::add);
     if (!strange.isEmpty() || down.isEmpty()) {
-      throw bad("is no LoRA that can be merged; it holds " + some(strange));
+      throw bad("is no LoRA that can be merged; it holds " + TensorSource.like("keys", strange));
     }
     JsonNode adapters = adapters();
     down.forEach(
@@ -207,7 +207,7 @@ public final class LoraFile {
           }
         });
     if (!strange.isEmpty()) {
-      throw bad("does not fit " + weights.name() + ": " + some(strange));
+      throw bad("does not fit " + weights.name() + ": " + TensorSource.like("keys", strange));
     }
     return new Merged(weights, byName);
   }
@@ -221,10 +221,6 @@ public final class LoraFile {
         && up.get(0) == weight.get(0)
         && up.size() == weight.get(0) * rank
         && down.size() / rank == weight.size() / weight.get(0);
-  }
-
-  private static String some(List<String> names) {
-    return names.size() + " keys like " + names.subList(0, Math.min(5, names.size()));
   }
 
   private PriorArtException bad(String problem) {

@@ -9,10 +9,7 @@ import java.util.Map;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
-/**
- * Diffusers' files of before 2023 call the parts of a picture's attention to itself otherwise; its
- * own loader renames them, too.
- */
+/** Names that exporters of other times give the same tensors, under one naming. */
 public final class OlderNames {
   private static final Pattern OLD =
       Pattern.compile("(.*\\.attentions\\.\\d+\\.)(query|key|value|proj_attn)(\\.(weight|bias))");
@@ -20,10 +17,31 @@ public final class OlderNames {
   private static final Map<String, String> NOW =
       Map.of("query", "to_q", "key", "to_k", "value", "to_v", "proj_attn", "to_out.0");
 
+  private static final String CLIP = "text_model.";
+
   private OlderNames() {}
 
-  /** The tensors under today's names; the source itself where it has those. */
-  public static TensorSource renamed(TensorSource source) {
+  /**
+   * CLIP's text encoder: without buffers that older exporters wrote beside the weights, and with
+   * the {@code text_model.} that newer ones leave out.
+   */
+  public static TensorSource clipText(TensorSource source) {
+    boolean bare = source.shapes().keySet().stream().noneMatch(n -> n.startsWith(CLIP));
+    Map<String, Origin> origins = new LinkedHashMap<>();
+    for (String name : source.shapes().keySet()) {
+      if (!name.endsWith("position_ids")) {
+        boolean shortened = bare && !name.startsWith("text_projection.");
+        origins.put(shortened ? CLIP + name : name, new Origin(name, Change.NONE));
+      }
+    }
+    return new RenamedSource(source, origins);
+  }
+
+  /**
+   * A picture's attention to itself, whose parts diffusers' files of before 2023 call otherwise;
+   * its own loader renames them, too. The source itself where nothing is to be renamed.
+   */
+  public static TensorSource attention(TensorSource source) {
     Map<String, Shape> shapes = source.shapes();
     if (shapes.keySet().stream().noneMatch(name -> OLD.matcher(name).matches())) {
       return source;

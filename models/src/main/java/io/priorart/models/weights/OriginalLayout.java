@@ -201,13 +201,9 @@ public final class OriginalLayout {
           ErrorKind.INVALID_ARGUMENT,
           file.name()
               + " is no Stable Diffusion 1, 2, XL or 3 checkpoint in one file; it also holds "
-              + like(strange));
+              + TensorSource.like("tensors", strange));
     }
     return parts;
-  }
-
-  private static String like(List<String> names) {
-    return names.size() + " tensors like " + names.subList(0, Math.min(5, names.size()));
   }
 
   /**
@@ -234,7 +230,7 @@ public final class OriginalLayout {
           ErrorKind.INVALID_ARGUMENT,
           file.name()
               + " is no auto-encoder of Stable Diffusion in one file; it holds "
-              + like(strange));
+              + TensorSource.like("tensors", strange));
     }
     return new RenamedSource(file, origins);
   }

@@ -82,6 +82,15 @@ public final class SafetensorsFile implements TensorSource {
     }
   }
 
+  /**
+   * Bits of an element.
+   *
+   * @param type as {@link #type} gives it
+   */
+  public static int bits(String type) {
+    return ElementType.valueOf(type).bits;
+  }
+
   private record Entry(ElementType type, Shape shape, long begin, long end) {}
 
   private final Path path;

@@ -10,12 +10,10 @@ import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.DataType;
 import ai.djl.ndarray.types.Shape;
 import com.fasterxml.jackson.databind.JsonNode;
-import com.fasterxml.jackson.databind.ObjectMapper;
 import io.priorart.models.engine.ScriptModule;
 import io.priorart.models.engine.TensorSource;
 import io.priorart.solver.PriorArtException;
 import java.io.IOException;
-import java.io.InputStream;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
@@ -25,7 +23,6 @@ import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.TreeMap;
-import java.util.zip.GZIPInputStream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -33,55 +30,19 @@ import org.junit.jupiter.params.provider.ValueSource;
 
 /** Names and shapes of full-size checkpoints (testdata/fixtures/make_original.py), and contents. */
 class OriginalLayoutTest {
-  private static final Path FIXTURES =
-      Path.of(System.getProperty("priorart.home"), "testdata", "fixtures", "original");
-
   @TempDir private Path dir;
-
-  /** A file of which only the header is there. */
-  private record Names(Map<String, Shape> shapes) implements TensorSource {
-    @Override
-    public String name() {
-      return "model.safetensors";
-    }
-
-    @Override
-    public String type(String name) {
-      return "F16";
-    }
-
-    @Override
-    public NDArray map(NDManager manager, String name) {
-      throw new AssertionError("no contents");
-    }
-  }
-
-  private static Map<String, Shape> shapes(JsonNode node) {
-    Map<String, Shape> shapes = new TreeMap<>();
-    for (Map.Entry<String, JsonNode> tensor : node.properties()) {
-      long[] dims = new long[tensor.getValue().size()];
-      for (int i = 0; i < dims.length; i++) {
-        dims[i] = tensor.getValue().get(i).longValue();
-      }
-      shapes.put(tensor.getKey(), new Shape(dims));
-    }
-    return shapes;
-  }
-
-  private static JsonNode fixture(String name) throws IOException {
-    try (InputStream in =
-        new GZIPInputStream(Files.newInputStream(FIXTURES.resolve(name + ".json.gz")))) {
-      return new ObjectMapper().readTree(in);
-    }
-  }
 
   @ParameterizedTest
   @ValueSource(strings = {"sd-1", "sd-2", "sdxl", "sd3-medium", "sd3.5-medium"})
   void everyTensorHasItsNameAndShape(String name) throws IOException {
-    JsonNode fixture = fixture(name);
-    Map<String, TensorSource> parts = OriginalLayout.parts(new Names(shapes(fixture.path("file"))));
+    JsonNode fixture = OriginalFile.fixture(name);
+    Map<String, TensorSource> parts =
+        OriginalLayout.parts(new OriginalFile(OriginalFile.shapes(fixture.path("file"))));
     Map<String, Map<String, Shape>> expected = new TreeMap<>();
-    fixture.path("parts").properties().forEach(p -> expected.put(p.getKey(), shapes(p.getValue())));
+    fixture
+        .path("parts")
+        .properties()
+        .forEach(p -> expected.put(p.getKey(), OriginalFile.shapes(p.getValue())));
     assertEquals(expected.keySet(), parts.keySet());
     for (String part : expected.keySet()) {
       assertEquals(expected.get(part), new TreeMap<>(parts.get(part).shapes()), part);
@@ -90,20 +51,20 @@ class OriginalLayoutTest {
 
   @Test
   void strangeTensorsAreNamed() throws IOException {
-    Map<String, Shape> file = shapes(fixture("sd-1").path("file"));
+    Map<String, Shape> file = OriginalFile.shapes(OriginalFile.fixture("sd-1").path("file"));
     file.put("control_model.zero_convs.0.0.weight", new Shape(1));
     file.put("model.diffusion_model.input_blocks.1.2.weight", new Shape(1));
     file.put("model.diffusion_model.input_blocks.99999999999.0.in_layers.0.weight", new Shape(1));
     file.put("model.diffusion_model.output_blocks.0.0.skip_connection.weight.more", new Shape(1));
     PriorArtException e =
-        assertThrows(PriorArtException.class, () -> OriginalLayout.parts(new Names(file)));
+        assertThrows(PriorArtException.class, () -> OriginalLayout.parts(new OriginalFile(file)));
     for (String part : new String[] {"control_model", "input_blocks.1.2", "3 tensors"}) {
       assertTrue(e.getMessage().contains(part), e.getMessage());
     }
     // a projection that cannot be cut into query, key and value
-    Map<String, Shape> odd = shapes(fixture("sd-2").path("file"));
+    Map<String, Shape> odd = OriginalFile.shapes(OriginalFile.fixture("sd-2").path("file"));
     odd.put("cond_stage_model.model.transformer.resblocks.0.attn.in_proj_bias", new Shape(3071));
-    e = assertThrows(PriorArtException.class, () -> OriginalLayout.parts(new Names(odd)));
+    e = assertThrows(PriorArtException.class, () -> OriginalLayout.parts(new OriginalFile(odd)));
     assertTrue(e.getMessage().contains("in_proj_bias: has the unexpected shape"), e.getMessage());
   }
 

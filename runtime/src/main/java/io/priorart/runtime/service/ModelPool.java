@@ -18,6 +18,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
+import java.util.concurrent.ConcurrentHashMap;
 
 /**
  * The models of a process, by name, each opened once for each precision asked for. Before one is
@@ -61,6 +62,7 @@ public final class ModelPool implements AutoCloseable {
   }
 
   private final Map<String, Path> folders;
+  private final Map<String, Long> parameters = new ConcurrentHashMap<>();
   private final long budget;
   private final Map<Key, Slot> slots = new LinkedHashMap<>();
 
@@ -131,11 +133,12 @@ public final class ModelPool implements AutoCloseable {
    */
   public Lease lease(String name, Precision precision) {
     Key key = new Key(named(name), precision.resolve());
+    long bytes = bytes(key);
     Slot slot;
     synchronized (this) {
       slot = slots.get(key);
       if (slot == null) {
-        slot = new Slot(bytes(key));
+        slot = new Slot(bytes);
         makeRoom(key, slot.bytes);
         slots.put(key, slot);
       }
@@ -173,8 +176,10 @@ public final class ModelPool implements AutoCloseable {
   }
 
   private long bytes(Key key) {
-    ModelInspection found = ModelInspection.of(ModelSource.of(folders.get(key.name)));
-    return found.parameters() * key.precision.bytes();
+    long count =
+        parameters.computeIfAbsent(
+            key.name, n -> ModelInspection.of(ModelSource.of(folders.get(n))).parameters());
+    return count * key.precision.bytes();
   }
 
   private void makeRoom(Key key, long bytes) {
