@@ -151,13 +151,21 @@ final class ModelCommand {
         "Runs single networks on tensors from a file and writes what they give.",
         "The tensors are named PART/NAME: unet/sample, unet/timestep, unet/encoder_hidden_states,",
         "vae.encoder/x, vae.decoder/z, text_encoder/input_ids; unet/text_embeds, unet/time_ids and",
-        "text_encoder_2/input_ids of XL, unet/timestep_cond of a latent consistency model.",
+        "text_encoder_2/input_ids of XL, unet/timestep_cond of a latent consistency model;",
+        "transformer/sample, .../timestep, .../encoder_hidden_states, .../pooled_projections",
+        "and text_encoder_3/input_ids of Stable Diffusion 3.",
         "Results are named PART/output."
       },
       mixinStandardHelpOptions = true)
   static final class Trace implements Callable<Integer> {
     private static final String[] PARTS = {
-      "unet", "vae.encoder", "vae.decoder", "text_encoder", "text_encoder_2"
+      "unet",
+      "transformer",
+      "vae.encoder",
+      "vae.decoder",
+      "text_encoder",
+      "text_encoder_2",
+      "text_encoder_3"
     };
 
     @Option(

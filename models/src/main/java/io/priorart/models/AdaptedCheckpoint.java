@@ -3,6 +3,7 @@ package io.priorart.models;
 import io.priorart.models.engine.TensorSource;
 import io.priorart.models.network.ConfigNode;
 import io.priorart.models.tokenizer.ClipTokenizer;
+import io.priorart.models.tokenizer.T5Tokenizer;
 import io.priorart.models.weights.LoraFile;
 import io.priorart.solver.PriorArtException;
 import java.nio.charset.StandardCharsets;
@@ -101,6 +102,11 @@ final class AdaptedCheckpoint implements Checkpoint {
   @Override
   public ClipTokenizer tokenizer(String part, int maxLength) {
     return base.tokenizer(part, maxLength);
+  }
+
+  @Override
+  public T5Tokenizer t5Tokenizer(String part) {
+    return base.t5Tokenizer(part);
   }
 
   @Override

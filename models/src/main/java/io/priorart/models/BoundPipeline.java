@@ -96,7 +96,7 @@ final class BoundPipeline extends BoundPrior {
   public NDArray denoise(NDArray z, double sigma, double timestep, Conditioning conditioning) {
     denoise.addAndGet(conditioning.guided() ? 2 : 1);
     try (Arguments a = noisy(z, sigma, timestep, conditioning)) {
-      return a.call(pipeline.unet(), DiffusionPipeline.method(conditioning));
+      return a.call(pipeline.denoiser(), DiffusionPipeline.method(conditioning));
     }
   }
 
@@ -105,7 +105,7 @@ final class BoundPipeline extends BoundPrior {
     denoise.addAndGet(conditioning.guided() ? 2 : 1);
     double timestep = pipeline.prediction().timestep(schedule(), sigma);
     return noisy(z, sigma, timestep, conditioning)
-        .linearize(pipeline.unet(), DiffusionPipeline.method(conditioning), denoisePullback);
+        .linearize(pipeline.denoiser(), DiffusionPipeline.method(conditioning), denoisePullback);
   }
 
   private Arguments noisy(NDArray z, double sigma, double t, Conditioning conditioning) {
@@ -142,12 +142,12 @@ final class BoundPipeline extends BoundPrior {
     // the arguments close what they own: the text is the caller's
     List<NDArray> text = new ArrayList<>();
     text.add(conditioning.positive());
-    if (pipeline.takesSizes()) {
+    if (pipeline.takesPooled()) {
       text.add(conditioning.positivePooled());
     }
     if (conditioning.guided()) {
       text.add(conditioning.negative());
-      if (pipeline.takesSizes()) {
+      if (pipeline.takesPooled()) {
         text.add(conditioning.negativePooled());
       }
     }

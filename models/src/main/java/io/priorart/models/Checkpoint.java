@@ -3,6 +3,7 @@ package io.priorart.models;
 import io.priorart.models.engine.TensorSource;
 import io.priorart.models.network.ConfigNode;
 import io.priorart.models.tokenizer.ClipTokenizer;
+import io.priorart.models.tokenizer.T5Tokenizer;
 import java.nio.file.Files;
 import java.nio.file.Path;
 
@@ -62,6 +63,9 @@ interface Checkpoint {
    * @param part {@code tokenizer} or {@code tokenizer_2}
    */
   ClipTokenizer tokenizer(String part, int maxLength);
+
+  /** T5's tokenizer, of the part {@code tokenizer_3}. */
+  T5Tokenizer t5Tokenizer(String part);
 
   /** The licence that it states, {@code null} for none. */
   String license();

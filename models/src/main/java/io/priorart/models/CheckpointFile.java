@@ -4,10 +4,12 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.priorart.models.engine.TensorSource;
 import io.priorart.models.network.ConfigNode;
 import io.priorart.models.tokenizer.ClipTokenizer;
+import io.priorart.models.tokenizer.T5Tokenizer;
 import io.priorart.models.weights.OriginalLayout;
 import io.priorart.models.weights.SafetensorsFile;
 import io.priorart.solver.ErrorKind;
 import io.priorart.solver.PriorArtException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Map;
 
@@ -115,6 +117,21 @@ final class CheckpointFile implements Checkpoint {
     // the file has no vocabulary: every family of this layout uses this one
     String encoder = part.replace("tokenizer", "text_encoder");
     return ClipTokenizer.published(config(encoder).text("pad_token", ClipTokenizer.END), maxLength);
+  }
+
+  /** T5's vocabulary is too large to come with us: it is looked for beside the file. */
+  @Override
+  public T5Tokenizer t5Tokenizer(String part) {
+    Path folder = path.resolveSibling(part);
+    if (!Files.isDirectory(folder)) {
+      throw new PriorArtException(
+          ErrorKind.NOT_FOUND,
+          path
+              + " holds T5 without its vocabulary: put the folder "
+              + part
+              + " of its family beside it, or take the file without T5");
+    }
+    return T5Tokenizer.open(folder);
   }
 
   @Override

@@ -3,6 +3,7 @@ package io.priorart.models;
 import io.priorart.models.engine.TensorSource;
 import io.priorart.models.network.ConfigNode;
 import io.priorart.models.tokenizer.ClipTokenizer;
+import io.priorart.models.tokenizer.T5Tokenizer;
 import io.priorart.models.weights.OlderNames;
 import io.priorart.models.weights.SafetensorsFile;
 import io.priorart.models.weights.ShardedSource;
@@ -76,7 +77,7 @@ final class CheckpointFolder implements Checkpoint {
   private Stream<Path> files() {
     try {
       return Files.walk(directory)
-          .filter(f -> f.toString().matches(".*\\.(safetensors|json|txt)"))
+          .filter(f -> f.toString().matches(".*\\.(safetensors|json|txt|model)"))
           .map(this::contained);
     } catch (IOException e) {
       throw new UncheckedIOException(e);
@@ -185,6 +186,12 @@ final class CheckpointFolder implements Checkpoint {
   public ClipTokenizer tokenizer(String part, int maxLength) {
     ClipTokenizer.FILES.forEach(file -> contained(path(part).resolve(file)));
     return ClipTokenizer.open(path(part), maxLength);
+  }
+
+  @Override
+  public T5Tokenizer t5Tokenizer(String part) {
+    T5Tokenizer.FILES.forEach(file -> contained(path(part).resolve(file)));
+    return T5Tokenizer.open(path(part));
   }
 
   @Override

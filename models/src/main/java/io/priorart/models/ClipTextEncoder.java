@@ -14,11 +14,10 @@ import io.priorart.models.network.ClipTextModel;
 import io.priorart.models.tokenizer.ClipTokenizer;
 import io.priorart.models.weights.OlderNames;
 import io.priorart.solver.HostTensor;
-import io.priorart.solver.PriorArtException;
 import java.util.Map;
 
 /** A CLIP text encoder of a checkpoint with its tokenizer. Safe for concurrent use. */
-final class ClipTextEncoder implements AutoCloseable {
+final class ClipTextEncoder implements PromptEncoder.TextEncoder {
   private final ClipTextModel.Config config;
   private final ClipTokenizer tokenizer;
   private final ScriptModule module;
@@ -81,7 +80,8 @@ final class ClipTextEncoder implements AutoCloseable {
     return config.projection() > 0;
   }
 
-  ScriptModule module() {
+  @Override
+  public ScriptModule module() {
     return module;
   }
 
@@ -124,22 +124,10 @@ final class ClipTextEncoder implements AutoCloseable {
     return ends;
   }
 
-  /** The tokens' embedding for {@code input_ids} from outside, checked. */
-  HostTensor trace(NDManager scratch, Map<String, HostTensor> inputs) {
-    HostTensor ids = TraceInputs.checked(inputs, "input_ids", 2, -1, 1);
-    if (ids.shape().get(1) > tokenizer.maxLength()) {
-      throw PriorArtException.badField(
-          "input_ids", "has more than " + tokenizer.maxLength() + " positions");
-    }
-    long[] values = new long[ids.values().length];
-    for (int i = 0; i < values.length; i++) {
-      values[i] = (long) ids.values()[i];
-      if (values[i] < 0 || values[i] >= config.vocabSize()) {
-        throw PriorArtException.badField(
-            "input_ids", values[i] + " is outside 0 to " + (config.vocabSize() - 1));
-      }
-    }
-    return HostTensor.of(call(scratch, "forward", values, ids.shape())[0]);
+  @Override
+  public HostTensor trace(NDManager scratch, Map<String, HostTensor> inputs) {
+    HostTensor ids = TraceInputs.tokens(inputs, tokenizer.maxLength(), config.vocabSize());
+    return HostTensor.of(call(scratch, "forward", TraceInputs.longs(ids), ids.shape())[0]);
   }
 
   @Override

@@ -11,6 +11,9 @@ import io.priorart.models.engine.ScriptBuilder;
 import io.priorart.models.engine.ScriptModule;
 import io.priorart.models.engine.Value;
 import io.priorart.models.network.ConfigNode;
+import io.priorart.models.network.Denoiser;
+import io.priorart.models.network.DenoiserConfig;
+import io.priorart.models.network.SD3Transformer2DModel;
 import io.priorart.models.network.UNet2DConditionModel;
 import io.priorart.solver.Conditioning;
 import io.priorart.solver.ErrorKind;
@@ -27,10 +30,9 @@ import java.util.Map;
 import java.util.stream.Stream;
 
 /**
- * A checkpoint with a U-Net in the diffusers folder layout, loaded: Stable Diffusion 1.x, 2.x and
- * XL, their inpainting variants, latent consistency models. U-Net, auto-encoder, text encoders,
- * noise schedule. Safe for concurrent use; {@link #bind} gives the solver's view for one picture
- * size.
+ * A latent checkpoint, loaded: Stable Diffusion 1.x, 2.x and XL, their inpainting variants, latent
+ * consistency models, Stable Diffusion 3 and 3.5. Denoiser, auto-encoder, text encoders, noise
+ * schedule. Safe for concurrent use; {@link #bind} gives the solver's view for one picture size.
  *
  * <p>An inpainting variant's U-Net also sees a mask and a masked picture's latent. As a prior,
  * which knows of no mask, it is shown what diffusers shows it when all is to be repainted: a mask
@@ -46,77 +48,73 @@ public final class DiffusionPipeline implements Prior {
           "StableDiffusionXLImg2ImgPipeline",
           "StableDiffusionXLInpaintPipeline",
           "LatentConsistencyModelPipeline",
-          "LatentConsistencyModelImg2ImgPipeline");
-
-  private static final String SECOND = "text_encoder_2";
+          "LatentConsistencyModelImg2ImgPipeline",
+          "StableDiffusion3Pipeline",
+          "StableDiffusion3Img2ImgPipeline",
+          "StableDiffusion3InpaintPipeline");
 
   private final Checkpoint checkpoint;
   private final NDManager manager = ScriptModule.newManager();
-  private final UNet2DConditionModel.Config unetConfig;
+
+  /** The denoiser's name: {@code unet} or {@code transformer}. */
+  private final String part;
+
+  private final DenoiserConfig config;
   private final PriorTraits traits;
   private final PredictionType prediction;
   private final NoiseSchedule schedule;
   private final Precision precision;
-  private final boolean zerosForEmpty;
   private LatentCodec codec;
-  private ScriptModule unet;
-
-  /** One, or XL's two, whose embeddings are laid side by side. */
-  private final List<ClipTextEncoder> texts = new ArrayList<>();
+  private ScriptModule denoiser;
+  private PromptEncoder prompts;
 
   DiffusionPipeline(Checkpoint checkpoint, CompileOptions options) {
     this.checkpoint = checkpoint;
     precision = options.precision();
     try {
-      unetConfig = UNet2DConditionModel.Config.of(checkpoint.config("unet"));
+      part = checkpoint.has("transformer") ? "transformer" : "unet";
+      ConfigNode c = checkpoint.config(part);
+      config =
+          part.equals("unet")
+              ? UNet2DConditionModel.Config.of(c)
+              : SD3Transformer2DModel.Config.of(c);
       ConfigNode scheduler =
           checkpoint.config(ModelFamilies.SCHEDULER, ModelFamilies.SCHEDULER_CONFIG);
       traits = traits(checkpoint);
       prediction = PredictionType.of(scheduler);
       schedule = schedule(scheduler);
-      zerosForEmpty = twoTexts() && checkpoint.index().flag("force_zeros_for_empty_prompt", true);
       codec = LatentCodec.load(checkpoint, manager, options);
-      texts.add(new ClipTextEncoder(checkpoint, "text_encoder", "tokenizer", manager, options));
-      if (twoTexts()) {
-        texts.add(new ClipTextEncoder(checkpoint, SECOND, "tokenizer_2", manager, options));
-      }
+      prompts = PromptEncoder.load(checkpoint, config, manager, options);
       requireMatching();
-      unet = ScriptModule.load(manager, unetScript(options), checkpoint.weights("unet"));
+      denoiser = ScriptModule.load(manager, denoiserScript(options), checkpoint.weights(part));
     } catch (RuntimeException e) {
       close();
       throw e;
     }
   }
 
-  /** Whether the U-Net takes sizes and a pooled prompt, as XL's does. */
-  private boolean twoTexts() {
-    return unetConfig.sizeEmbedding() > 0;
-  }
-
   private void requireMatching() {
     int latent = codec.latentChannels();
-    if (unetConfig.outChannels() != latent
-        || unetConfig.inChannels() != latent && unetConfig.inChannels() != 2 * latent + 1) {
+    if (config.outChannels() != latent
+        || config.inChannels() != latent && config.inChannels() != 2 * latent + 1) {
       throw new PriorArtException(
           ErrorKind.FAILED_PRECONDITION,
-          ("unet: takes %d and gives %d channels, the auto-encoder's latents have %d; an inpainting"
+          ("%s: takes %d and gives %d channels, the auto-encoder's latents have %d; an inpainting"
                   + " variant takes %d")
-              .formatted(
-                  unetConfig.inChannels(), unetConfig.outChannels(), latent, 2 * latent + 1));
+              .formatted(part, config.inChannels(), config.outChannels(), latent, 2 * latent + 1));
     }
-    int width = texts.stream().mapToInt(ClipTextEncoder::width).sum();
-    if (width != unetConfig.crossAttentionDim()) {
+    if (prompts.width() != config.contextWidth()) {
       throw new PriorArtException(
           ErrorKind.FAILED_PRECONDITION,
-          "text_encoder: is %d wide, the U-Net attends to %d"
-              .formatted(width, unetConfig.crossAttentionDim()));
+          "text_encoder: is %d wide, the %s attends to %d"
+              .formatted(prompts.width(), part, config.contextWidth()));
     }
-    if (twoTexts() && texts.get(1).pooledWidth() != unetConfig.pooledWidth()) {
+    if (config.pooled() != null && prompts.pooledWidth() != config.width(config.pooled())) {
       throw new PriorArtException(
           ErrorKind.FAILED_PRECONDITION,
-          SECOND
-              + ": projects to %d, the U-Net takes %d"
-                  .formatted(texts.get(1).pooledWidth(), unetConfig.pooledWidth()));
+          ClipPair.SECOND
+              + ": prompts are projected to %d, the %s takes %d"
+                  .formatted(prompts.pooledWidth(), part, config.width(config.pooled())));
     }
   }
 
@@ -153,7 +151,7 @@ public final class DiffusionPipeline implements Prior {
 
   // ---- scripts: the networks with the solver's conventions around them
 
-  /** The method of {@link #unet} that evaluates a conditioning. */
+  /** The method of {@link #denoiser} that evaluates a conditioning. */
   static String method(Conditioning conditioning) {
     return conditioning.guided() ? "denoise_guided" : "denoise";
   }
@@ -163,35 +161,35 @@ public final class DiffusionPipeline implements Prior {
    * scale, skip, out, guidance scale. The inputs in brackets are there where the checkpoint takes
    * them. {@code denoise_guided} has positive and negative text, in this order.
    */
-  private Script unetScript(CompileOptions options) {
-    ScriptBuilder builder = new ScriptBuilder("UNet2DConditionModel", options);
-    UNet2DConditionModel net = new UNet2DConditionModel(unetConfig, builder.weights());
+  private Script denoiserScript(CompileOptions options) {
+    ScriptBuilder builder = new ScriptBuilder("Denoiser", options);
+    Denoiser net = config.network(builder.weights());
     Graph plain = builder.method("forward");
     Value sample = plain.input("sample");
     Value timestep = plain.input("timestep");
     Value context = plain.input("encoder_hidden_states");
     Map<String, Value> conditions = new LinkedHashMap<>();
-    unetConfig.conditions().keySet().forEach(name -> conditions.put(name, plain.input(name)));
+    config.conditions().keySet().forEach(name -> conditions.put(name, plain.input(name)));
     plain.returns(evaluate(plain, net, sample, timestep, context, conditions));
     denoise(builder, net, false);
     denoise(builder, net, true);
     return builder.build();
   }
 
-  private void denoise(ScriptBuilder builder, UNet2DConditionModel net, boolean guided) {
+  private void denoise(ScriptBuilder builder, Denoiser net, boolean guided) {
     Graph g = builder.method(guided ? "denoise_guided" : "denoise");
     Value z = g.input("z");
     Value rates = g.input("rates");
     Value timestep = g.input("timestep");
     Value seen = inpaints() ? g.input("seen") : null;
-    Value sizes = twoTexts() ? g.input("sizes") : null;
-    Value guidance = unetConfig.guidanceEmbedding() > 0 ? g.input("guidance") : null;
+    Value sizes = takesSizes() ? g.input("sizes") : null;
+    Value guidance = guidanceEmbedding() > 0 ? g.input("guidance") : null;
     Value sample = g.mul(z, g.slice(rates, 0, 0, 1));
     if (seen != null) {
       sample = g.concat(1, sample, expand(g, seen, z, 3));
     }
     Value context = expand(g, g.input("positive"), z, 2);
-    Value pooled = twoTexts() ? expand(g, g.input("positive_pooled"), z, 1) : null;
+    Value pooled = takesPooled() ? expand(g, g.input("positive_pooled"), z, 1) : null;
     if (guided) {
       sample = g.concat(0, sample, sample);
       context = g.concat(0, expand(g, g.input("negative"), z, 2), context);
@@ -200,11 +198,13 @@ public final class DiffusionPipeline implements Prior {
     }
     Map<String, Value> conditions = new LinkedHashMap<>();
     if (pooled != null) {
-      conditions.put("text_embeds", pooled);
-      conditions.put("time_ids", expand(g, sizes, sample, 1));
+      conditions.put(config.pooled(), pooled);
+    }
+    if (sizes != null) {
+      conditions.put(DenoiserConfig.TIME_IDS, expand(g, sizes, sample, 1));
     }
     if (guidance != null) {
-      conditions.put("timestep_cond", expand(g, guidance, sample, 1));
+      conditions.put(DenoiserConfig.TIMESTEP_COND, expand(g, guidance, sample, 1));
     }
     Value predicted = evaluate(g, net, sample, timestep, context, conditions);
     if (guided) {
@@ -217,7 +217,7 @@ public final class DiffusionPipeline implements Prior {
 
   private static Value evaluate(
       Graph g,
-      UNet2DConditionModel net,
+      Denoiser net,
       Value sample,
       Value timestep,
       Value context,
@@ -257,8 +257,8 @@ public final class DiffusionPipeline implements Prior {
 
   private Stream<ScriptModule> modules() {
     return Stream.concat(
-        Stream.of(unet, codec.encoder(), codec.decoder()),
-        texts.stream().map(ClipTextEncoder::module));
+        Stream.of(denoiser, codec.encoder(), codec.decoder()),
+        prompts.encoders().values().stream().map(PromptEncoder.TextEncoder::module));
   }
 
   @Override
@@ -276,12 +276,19 @@ public final class DiffusionPipeline implements Prior {
 
   @Override
   public LatentDiffusionModel bind(int height, int width) {
+    long longest = (long) config.maxSide() * codec.stride();
+    if (Math.max(height, width) > longest) {
+      throw PriorArtException.badField(
+          "size",
+          "is %dx%d; %s takes pictures of at most %d pixels a side"
+              .formatted(width, height, name(), longest));
+    }
     return new BoundPipeline(this, height, width);
   }
 
   /** Pixels that a picture's side is padded to a multiple of. */
   int stride() {
-    return codec.stride() * unetConfig.stride();
+    return codec.stride() * config.stride();
   }
 
   LatentCodec codec() {
@@ -292,25 +299,31 @@ public final class DiffusionPipeline implements Prior {
     return manager;
   }
 
-  ScriptModule unet() {
-    return unet;
+  ScriptModule denoiser() {
+    return denoiser;
   }
 
-  /** Whether the U-Net also sees a mask and a masked picture's latent. */
+  /** Whether the denoiser also sees a mask and a masked picture's latent. */
   boolean inpaints() {
-    return unetConfig.inChannels() > unetConfig.outChannels();
+    return config.inChannels() > config.outChannels();
   }
 
+  /** Whether the denoiser is told the picture's sizes. */
   boolean takesSizes() {
-    return twoTexts();
+    return config.width(DenoiserConfig.TIME_IDS) > 0;
+  }
+
+  /** Whether the denoiser takes the prompt in one vector besides its tokens. */
+  boolean takesPooled() {
+    return config.pooled() != null;
   }
 
   /** Width of the embedding of a distilled guidance scale; 0 for none. */
   int guidanceEmbedding() {
-    return unetConfig.guidanceEmbedding();
+    return config.width(DenoiserConfig.TIMESTEP_COND);
   }
 
-  /** What the U-Net outputs. */
+  /** What the denoiser outputs. */
   public PredictionType prediction() {
     return prediction;
   }
@@ -320,97 +333,73 @@ public final class DiffusionPipeline implements Prior {
     if (!(guidanceScale >= 0 && guidanceScale <= 100)) {
       throw PriorArtException.badField("guidance-scale", "must be 0 to 100, was " + guidanceScale);
     }
-    Embedding positive = embed(target, prompt, false);
+    PromptEncoder.Embedding positive = prompts.embed(target, prompt, false);
     // a distilled guidance scale is an input of the network: one branch, whatever the scale
-    Embedding negative =
+    PromptEncoder.Embedding negative =
         guidanceScale == 1 || guidanceEmbedding() > 0
-            ? new Embedding(null, null)
-            : embed(target, negativePrompt, zerosForEmpty);
+            ? PromptEncoder.Embedding.NONE
+            : prompts.embed(target, negativePrompt, true);
     return new Conditioning(
         positive.tokens(), negative.tokens(), guidanceScale, positive.pooled(), negative.pooled());
   }
 
   @Override
   public boolean truncates(String prompt) {
-    return texts.stream().anyMatch(t -> t.truncates(prompt));
-  }
-
-  private record Embedding(NDArray tokens, NDArray pooled) {}
-
-  /**
-   * @param emptyIsZero whether an empty prompt is all zeros, as XL was trained
-   */
-  private Embedding embed(NDManager target, String prompt, boolean emptyIsZero) {
-    if (!twoTexts()) {
-      return new Embedding(texts.get(0).embed(target, prompt, "forward")[0], null);
-    }
-    NDArray[] first = texts.get(0).embed(target, prompt, "penultimate");
-    NDArray[] second = texts.get(1).embed(target, prompt, "penultimate");
-    NDArray tokens = first[0].concat(second[0], -1);
-    NDArray pooled = second[1];
-    Stream.of(first).forEach(NDArray::close);
-    second[0].close();
-    if (emptyIsZero && prompt.isEmpty()) {
-      Embedding zeros = new Embedding(tokens.zerosLike(), pooled.zerosLike());
-      tokens.close();
-      pooled.close();
-      return zeros;
-    }
-    return new Embedding(tokens, pooled);
+    return prompts.truncates(prompt);
   }
 
   /**
    * {@inheritDoc}
    *
-   * <p>Parts: {@code unet} (sample, timestep, encoder_hidden_states; text_embeds and time_ids of
-   * XL, timestep_cond of a latent consistency model), {@code vae.encoder} (x), {@code vae.decoder}
-   * (z), {@code text_encoder} and XL's {@code text_encoder_2} (input_ids).
+   * <p>Parts: {@code unet} or {@code transformer} (sample, timestep, encoder_hidden_states, and the
+   * {@linkplain DenoiserConfig#conditions conditions} it takes), {@code vae.encoder} (x), {@code
+   * vae.decoder} (z), {@code text_encoder}, {@code text_encoder_2} and {@code text_encoder_3}
+   * (input_ids) as far as the checkpoint has them.
    */
   @Override
-  public HostTensor trace(String part, Map<String, HostTensor> inputs) {
+  public HostTensor trace(String name, Map<String, HostTensor> inputs) {
     try (NDManager scratch = manager.newSubManager()) {
-      if (part.equals("unet")) {
-        return traceUnet(scratch, inputs);
-      } else if (part.equals("vae.encoder")) {
+      if (name.equals(part)) {
+        return traceDenoiser(scratch, inputs);
+      } else if (name.equals("vae.encoder")) {
         return forward(
             codec.encoder(),
             TraceInputs.checked(inputs, "x", 4, codec.channels(), codec.stride()).to(scratch));
-      } else if (part.equals("vae.decoder")) {
+      } else if (name.equals("vae.decoder")) {
         return forward(
             codec.decoder(),
             TraceInputs.checked(inputs, "z", 4, codec.latentChannels(), 1).to(scratch));
-      } else if (part.equals("text_encoder")) {
-        return texts.get(0).trace(scratch, inputs);
-      } else if (part.equals(SECOND) && twoTexts()) {
-        return texts.get(1).trace(scratch, inputs);
+      } else if (prompts.encoders().containsKey(name)) {
+        return prompts.encoders().get(name).trace(scratch, inputs);
       }
       throw new PriorArtException(
           ErrorKind.NOT_FOUND,
-          "part: "
-              + part
-              + " is none of unet, vae.encoder, vae.decoder, text_encoder"
-              + (twoTexts() ? ", " + SECOND : ""));
+          "part: %s is none of %s, vae.encoder, vae.decoder, %s"
+              .formatted(name, part, String.join(", ", prompts.encoders().keySet())));
     }
   }
 
-  private HostTensor traceUnet(NDManager scratch, Map<String, HostTensor> inputs) {
+  private HostTensor traceDenoiser(NDManager scratch, Map<String, HostTensor> inputs) {
     HostTensor sample =
-        TraceInputs.checked(inputs, "sample", 4, unetConfig.inChannels(), unetConfig.stride());
+        TraceInputs.checked(inputs, "sample", 4, config.inChannels(), config.stride());
+    if (Math.max(sample.shape().get(2), sample.shape().get(3)) > config.maxSide()) {
+      throw PriorArtException.badField(
+          "sample", "is " + sample.shape() + "; its sides are at most " + config.maxSide());
+    }
     List<NDArray> arguments = new ArrayList<>();
     arguments.add(sample.to(scratch));
     arguments.add(TraceInputs.checked(inputs, "timestep", 1, -1, 1).to(scratch));
     arguments.add(
-        TraceInputs.checked(
-                inputs, "encoder_hidden_states", 3, -1, 1, unetConfig.crossAttentionDim())
+        TraceInputs.checked(inputs, "encoder_hidden_states", 3, -1, 1, config.contextWidth())
             .to(scratch));
-    unetConfig
+    config
         .conditions()
         .forEach(
             (name, width) ->
                 arguments.add(
                     TraceInputs.exactly(inputs, name, new Shape(sample.shape().get(0), width))
                         .to(scratch)));
-    return forward(unet, arguments.toArray(new NDArray[0]));
+    return forward(denoiser, arguments.toArray(new NDArray[0]));
   }
 
   private static HostTensor forward(ScriptModule module, NDArray... inputs) {
@@ -419,13 +408,15 @@ public final class DiffusionPipeline implements Prior {
 
   @Override
   public void close() {
-    if (unet != null) {
-      unet.close();
+    if (denoiser != null) {
+      denoiser.close();
     }
     if (codec != null) {
       codec.close();
     }
-    texts.forEach(ClipTextEncoder::close);
+    if (prompts != null) {
+      prompts.close();
+    }
     manager.close();
   }
 }

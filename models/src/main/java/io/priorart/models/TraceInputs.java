@@ -51,4 +51,26 @@ final class TraceInputs {
     }
     return tensor;
   }
+
+  /** {@code input_ids [N, L]}, whole numbers of a vocabulary. */
+  static HostTensor tokens(Map<String, HostTensor> inputs, int maxLength, int vocabulary) {
+    HostTensor ids = checked(inputs, "input_ids", 2, -1, 1);
+    if (ids.shape().get(1) > maxLength) {
+      throw PriorArtException.badField("input_ids", "has more than " + maxLength + " positions");
+    }
+    for (long id : longs(ids)) {
+      if (id < 0 || id >= vocabulary) {
+        throw PriorArtException.badField("input_ids", id + " is outside 0 to " + (vocabulary - 1));
+      }
+    }
+    return ids;
+  }
+
+  static long[] longs(HostTensor tensor) {
+    long[] values = new long[tensor.values().length];
+    for (int i = 0; i < values.length; i++) {
+      values[i] = (long) tensor.values()[i];
+    }
+    return values;
+  }
 }

@@ -79,6 +79,72 @@ class FamiliesTest {
     }
   }
 
+  @ParameterizedTest
+  @ValueSource(strings = {"sd3", "sd35"})
+  void promptsOf3AreEmbeddedAsThePipelineEmbedsThem(String name) {
+    SafetensorsFile io = io(name);
+    try (DiffusionPipeline pipeline = open(name);
+        NDManager manager = pipeline.manager().newSubManager()) {
+      Conditioning c = pipeline.condition(manager, "a photo of a cat", "the tree", 3);
+      assertClose(io, "prompt/positive", HostTensor.of(c.positive()), 1e-4);
+      assertClose(io, "prompt/positive_pooled", HostTensor.of(c.positivePooled()), 1e-4);
+      assertClose(io, "prompt/negative_pooled", HostTensor.of(c.negativePooled()), 1e-4);
+      assertEquals(c.positive().getShape(), c.negative().getShape());
+    }
+  }
+
+  /** Five guided Euler steps in the solver's form end where diffusers' pipeline ends. */
+  @ParameterizedTest
+  @ValueSource(strings = {"sd3", "sd35"})
+  void samplesOf3AreThePipelines(String name) {
+    SafetensorsFile io = io(name);
+    try (DiffusionPipeline pipeline = open(name);
+        NDManager manager = pipeline.manager().newSubManager()) {
+      LatentDiffusionModel model = pipeline.bind(16, 16);
+      Conditioning c = model.condition(manager, "a photo of a cat", "the tree", 3);
+      // shares of noise that diffusers' scheduler gives for five steps at shift 3, from one on
+      double[] share = new double[6];
+      for (int i = 0; i < 5; i++) {
+        double plain = 1 - i * (1 - shifted(0.001)) / 4;
+        share[i] = shifted(plain);
+      }
+      NDArray x = io.read("sample/noise").to(manager);
+      for (int i = 0; i < 5; i++) {
+        // x = (1 - share) z0 + share eps; the first is all noise, which has no level of its own
+        double at = Math.min(share[i], 1 - 1e-6);
+        NDArray clean = model.denoise(x.div(1 - at), at / (1 - at), c);
+        NDArray velocity = x.sub(clean).div(at);
+        x = x.add(velocity.mul(share[i + 1] - share[i]));
+      }
+      assertClose(io, "sample/latents", HostTensor.of(x), 1e-3);
+    }
+  }
+
+  private static double shifted(double share) {
+    return 3 * share / (1 + 2 * share);
+  }
+
+  @Test
+  void picturesLargerThanThePositionsAreRefused() {
+    try (DiffusionPipeline pipeline = open("sd3")) {
+      // 7 patches of 2 latents of 2 pixels
+      assertEquals(28, pipeline.bind(28, 13).imageShape().get(1));
+      PriorArtException e = assertThrows(PriorArtException.class, () -> pipeline.bind(13, 29));
+      assertTrue(e.getMessage().contains("28 pixels"), e.getMessage());
+    }
+  }
+
+  @Test
+  void promptsOf3AreCutByT5WhereThereIsOne() {
+    String longer = "tree ".repeat(40);
+    try (DiffusionPipeline with = open("sd3");
+        DiffusionPipeline without = open("sd35")) {
+      assertFalse(with.truncates(longer));
+      assertTrue(with.truncates("tree ".repeat(400)));
+      assertTrue(without.truncates(longer));
+    }
+  }
+
   /** What a bound model's {@code denoise} gives, by the U-Net's own output. */
   private static HostTensor expected(
       DiffusionPipeline pipeline, HostTensor z, double sigma, Map<String, HostTensor> inputs) {

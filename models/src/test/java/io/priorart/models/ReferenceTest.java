@@ -46,7 +46,12 @@ class ReferenceTest {
     "inpainting, FLOAT32, false, 1e-4",
     "inpainting, BFLOAT16, true, 2e-2",
     "lcm, FLOAT32, false, 1e-4",
-    "lcm, BFLOAT16, true, 2e-2"
+    "lcm, BFLOAT16, true, 2e-2",
+    "sd3, FLOAT32, false, 1e-4",
+    "sd3, BFLOAT16, true, 2e-2",
+    "sd3, FLOAT16, true, 2e-2",
+    "sd35, FLOAT32, true, 1e-4",
+    "sd35, BFLOAT16, true, 2e-2"
   })
   void networksComputeWhatDiffusersComputes(
       String name, Precision precision, boolean channelsLast, double tolerance) {
@@ -57,23 +62,32 @@ class ReferenceTest {
                     FIXTURES.resolve(name), new CompileOptions(precision, channelsLast));
         NDManager manager = pipeline.manager().newSubManager()) {
       for (String part :
-          List.of("unet", "text_encoder", "text_encoder_2", "vae.encoder", "vae.decoder")) {
+          List.of(
+              "unet",
+              "transformer",
+              "text_encoder",
+              "text_encoder_2",
+              "text_encoder_3",
+              "vae.encoder",
+              "vae.decoder")) {
         if (io.shapes().containsKey(part + "/output")) {
           assertClose(io, part + "/output", pipeline.trace(part, inputs(io, part)), tolerance);
         }
       }
-      String[] unet =
+      String part = io.shapes().containsKey("transformer/output") ? "transformer" : "unet";
+      String[] names =
           Stream.of(
                   "sample",
                   "timestep",
                   "encoder_hidden_states",
                   "text_embeds",
                   "time_ids",
-                  "timestep_cond")
-              .filter(input -> io.shapes().containsKey("unet/" + input))
+                  "timestep_cond",
+                  "pooled_projections")
+              .filter(input -> io.shapes().containsKey(part + "/" + input))
               .toArray(String[]::new);
-      assertGradient(io, manager, pipeline.unet(), "unet", 0, tolerance, unet);
-      assertGradient(io, manager, pipeline.unet(), "unet", 2, tolerance, unet);
+      assertGradient(io, manager, pipeline.denoiser(), part, 0, tolerance, names);
+      assertGradient(io, manager, pipeline.denoiser(), part, 2, tolerance, names);
       if (io.shapes().containsKey("vae.encoder/output")) {
         assertGradient(io, manager, pipeline.codec().encoder(), "vae.encoder", 0, tolerance, "x");
         assertGradient(io, manager, pipeline.codec().decoder(), "vae.decoder", 0, tolerance, "z");

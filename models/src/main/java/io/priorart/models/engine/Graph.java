@@ -111,7 +111,18 @@ public final class Graph {
   }
 
   public Value layerNorm(Value x, int width, Weight w, Weight b, double eps) {
-    return call("torch.layer_norm", x, ints(width), weight(w), weight(b), eps, false);
+    return call(
+        "torch.layer_norm",
+        x,
+        ints(width),
+        w == null ? null : weight(w),
+        b == null ? null : weight(b),
+        eps,
+        false);
+  }
+
+  public Value rmsNorm(Value x, int width, Weight w, double eps) {
+    return call("torch.rms_norm", x, ints(width), weight(w), eps);
   }
 
   /** Rows of a table: indices {@code int64 [N, L]} to {@code [N, L, width]}. */
@@ -143,6 +154,15 @@ public final class Graph {
     return out;
   }
 
+  /**
+   * {@code softmax(q k^T + bias) v} over {@code [N, heads, L, d]}, not scaled.
+   *
+   * @param bias {@code [1, heads, L, L]}
+   */
+  public Value biasedAttention(Value q, Value k, Value v, Value bias) {
+    return call("torch.scaled_dot_product_attention", q, k, v, bias, 0.0, false, raw("scale=1.0"));
+  }
+
   // ---- element-wise
 
   public Value silu(Value x) {
@@ -151,6 +171,11 @@ public final class Graph {
 
   public Value gelu(Value x) {
     return call("torch.gelu", x);
+  }
+
+  /** By {@code tanh}, as Hendrycks and Gimpel approximate it. */
+  public Value geluTanh(Value x) {
+    return call("torch.gelu", x, raw("approximate=\"tanh\""));
   }
 
   public Value sigmoid(Value x) {

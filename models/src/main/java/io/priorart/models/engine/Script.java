@@ -30,7 +30,7 @@ public record Script(
       entry(zip, "data.pkl", pickledObject());
       entry(zip, "code/__torch__.py", code.getBytes(StandardCharsets.UTF_8));
       entry(zip, "constants.pkl", new byte[] {(byte) 0x80, 2, ')', '.'});
-      entry(zip, "version", "3\n".getBytes(StandardCharsets.US_ASCII));
+      entry(zip, "version", "10\n".getBytes(StandardCharsets.US_ASCII));
     } catch (IOException e) {
       throw new UncheckedIOException(e);
     }

@@ -101,6 +101,41 @@ final class Layers {
     }
   }
 
+  /** {@code weight x / sqrt(mean(x^2) + eps)} (Zhang and Sennrich 2019, arXiv 1910.07467). */
+  static final class RmsNorm {
+    private final Weight weight;
+    private final int width;
+    private final double eps;
+
+    RmsNorm(WeightNames names, int width, double eps) {
+      weight = names.tensor("weight", width);
+      this.width = width;
+      this.eps = eps;
+    }
+
+    Value forward(Graph g, Value x) {
+      return g.rmsNorm(x, width, weight, eps);
+    }
+  }
+
+  /** Layer norm without weights. */
+  static Value plainNorm(Graph g, Value x, int width, double eps) {
+    return g.layerNorm(x, width, null, null, eps);
+  }
+
+  /**
+   * {@code [..., width]} of {@code [...]}: sines and cosines of {@code x 10000^(-i / (width/2 -
+   * freqShift))} (Vaswani et al. 2017).
+   */
+  static Value sinusoids(Graph g, Value x, int width, boolean flipSinToCos, double freqShift) {
+    int half = width / 2;
+    Value frequencies = g.exp(g.mul(g.arange(half), -Math.log(10000) / (half - freqShift)));
+    Value angles = g.mul(g.unsqueeze(x, -1), frequencies);
+    return flipSinToCos
+        ? g.concat(-1, g.cos(angles), g.sin(angles))
+        : g.concat(-1, g.sin(angles), g.cos(angles));
+  }
+
   /** {@code [N, L, heads d]} to {@code [N, heads, L, d]}. */
   static Value splitHeads(Graph g, Value x, int heads, int headWidth) {
     return g.transpose(g.reshape(x, g.size(x, 0), g.size(x, 1), heads, headWidth), 1, 2);

@@ -29,7 +29,7 @@ import java.util.Map;
  * [N, out, H, W]}, float32 at the boundary; {@link Config#conditions} names the further inputs.
  * What the result means (epsilon or v) is the scheduler's affair.
  */
-public final class UNet2DConditionModel {
+public final class UNet2DConditionModel implements Denoiser {
   /**
    * The keys of {@code unet/config.json} that shape the network.
    *
@@ -60,7 +60,8 @@ public final class UNet2DConditionModel {
       boolean outerPadding,
       int sizeEmbedding,
       int pooledWidth,
-      int guidanceEmbedding) {
+      int guidanceEmbedding)
+      implements DenoiserConfig {
     /** Height and width of the original, top and left of the crop, height and width wanted. */
     private static final int SIZES = 6;
 
@@ -222,25 +223,33 @@ public final class UNet2DConditionModel {
       }
     }
 
-    /**
-     * Inputs beside sample, timestep and text, with their widths: {@code text_embeds [N, pooled]}
-     * and {@code time_ids [N, 6]} in pixels, {@code timestep_cond [N, guidanceEmbedding]}.
-     */
+    @Override
     public Map<String, Integer> conditions() {
       Map<String, Integer> conditions = new LinkedHashMap<>();
       if (sizeEmbedding > 0) {
-        conditions.put("text_embeds", pooledWidth);
-        conditions.put("time_ids", SIZES);
+        conditions.put(TEXT_EMBEDS, pooledWidth);
+        conditions.put(TIME_IDS, SIZES);
       }
       if (guidanceEmbedding > 0) {
-        conditions.put("timestep_cond", guidanceEmbedding);
+        conditions.put(TIMESTEP_COND, guidanceEmbedding);
       }
       return conditions;
     }
 
-    /** Pictures must be multiples of this, or skip connections would not meet. */
+    /** Or skip connections would not meet. */
+    @Override
     public int stride() {
       return 1 << blockOutChannels.length - 1;
+    }
+
+    @Override
+    public int contextWidth() {
+      return crossAttentionDim;
+    }
+
+    @Override
+    public Denoiser network(WeightNames names) {
+      return new UNet2DConditionModel(this, names);
     }
   }
 
@@ -324,18 +333,14 @@ public final class UNet2DConditionModel {
     return forward(g, sample, timestep, context, Map.of());
   }
 
-  /**
-   * Records the network; sample and context are in compute type, the rest is float32.
-   *
-   * @param conditions exactly those that the configuration {@linkplain Config#conditions names}
-   */
+  @Override
   public Value forward(
       Graph g, Value sample, Value timestep, Value context, Map<String, Value> conditions) {
-    Value time = timeEmbedding(g, timestep, conditions.get("timestep_cond"));
+    Value time = timeEmbedding(g, timestep, conditions.get(DenoiserConfig.TIMESTEP_COND));
     if (added1 != null) {
-      Value sizes = sinusoids(g, conditions.get("time_ids"), config.sizeEmbedding());
+      Value sizes = sinusoids(g, conditions.get(DenoiserConfig.TIME_IDS), config.sizeEmbedding());
       Value flat = g.reshape(sizes, g.size(sizes, 0), Config.SIZES * config.sizeEmbedding());
-      Value both = g.concat(-1, conditions.get("text_embeds"), flat);
+      Value both = g.concat(-1, conditions.get(DenoiserConfig.TEXT_EMBEDS), flat);
       Value hidden = added1.forward(g, g.toCompute(both, false));
       time = g.add(time, added2.forward(g, g.silu(hidden)));
     }
@@ -364,15 +369,8 @@ public final class UNet2DConditionModel {
     return time2.forward(g, g.silu(time1.forward(g, x)));
   }
 
-  /** {@code [..., width]} of {@code [...]} (Vaswani et al. 2017). */
   private Value sinusoids(Graph g, Value x, int width) {
-    int half = width / 2;
-    Value frequencies =
-        g.exp(g.mul(g.arange(half), -Math.log(10000) / (half - config.freqShift())));
-    Value angles = g.mul(g.unsqueeze(x, -1), frequencies);
-    return config.flipSinToCos()
-        ? g.concat(-1, g.cos(angles), g.sin(angles))
-        : g.concat(-1, g.sin(angles), g.cos(angles));
+    return Layers.sinusoids(g, x, width, config.flipSinToCos(), config.freqShift());
   }
 
   private ResnetBlock2D resnet(WeightNames names, int in, int out, int timeWidth) {

@@ -37,6 +37,16 @@ public final class OlderNames {
     return new RenamedSource(source, origins);
   }
 
+  /** T5's encoder: its table of tokens once, where a file has it under both of its names. */
+  public static TensorSource t5(TensorSource source) {
+    Map<String, Origin> origins = new LinkedHashMap<>();
+    for (String name : source.shapes().keySet()) {
+      boolean tied = name.equals("encoder.embed_tokens.weight");
+      origins.putIfAbsent(tied ? "shared.weight" : name, new Origin(name, Change.NONE));
+    }
+    return new RenamedSource(source, origins);
+  }
+
   /**
    * A picture's attention to itself, whose parts diffusers' files of before 2023 call otherwise;
    * its own loader renames them, too. The source itself where nothing is to be renamed.
