@@ -60,7 +60,8 @@ public final class Service {
   Service(ServiceSettings settings, GrpcHealthStorage health) {
     this.settings = settings;
     this.health = health;
-    models = new ModelPool(settings.models(), settings.modelMemory().asLongValue());
+    models =
+        new ModelPool(settings.models(), settings.modelMemory().asLongValue(), settings.vaeTile());
     solves = new SolveQueue(settings.slots(), settings.queue());
     quick = new SolveQueue(QUICK_SLOTS, QUICK_QUEUE);
     try {

@@ -22,6 +22,10 @@ public interface ServiceSettings {
   @WithDefault("8G")
   MemorySize modelMemory();
 
+  /** Side in pixels of the tiles that auto-encoders work in; 0 for the whole picture. */
+  @WithDefault("0")
+  int vaeTile();
+
   /** Solves that run at a time. */
   @WithDefault("1")
   int slots();

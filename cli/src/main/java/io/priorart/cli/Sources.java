@@ -48,6 +48,15 @@ final class Sources implements Supplier<Prior>, AutoCloseable {
   private List<String> loras = List.of();
 
   @Option(
+      names = "--vae-tile",
+      defaultValue = "0",
+      paramLabel = "N",
+      description =
+          "Let the auto-encoder work in overlapping tiles of N pixels a side, for pictures that take too much"
+              + " memory. 0 is the whole picture. Default: ${DEFAULT-VALUE}")
+  private int vaeTile;
+
+  @Option(
       names = "--precision",
       defaultValue = "auto",
       paramLabel = "P",
@@ -85,13 +94,14 @@ final class Sources implements Supplier<Prior>, AutoCloseable {
         Checkpoints.resolve(model, text),
         variant,
         vae,
-        loras.stream().map(ModelSource.Lora::parse).toList());
+        loras.stream().map(ModelSource.Lora::parse).toList(),
+        vaeTile);
   }
 
   /** Refuses what only a process of its own can change of a model. */
   void requireUnchanged(String why) {
-    if (variant != null || vae != null || !loras.isEmpty()) {
-      throw PriorArtException.badField("model", "--variant, --vae and --lora " + why);
+    if (variant != null || vae != null || !loras.isEmpty() || vaeTile != 0) {
+      throw PriorArtException.badField("model", "--variant, --vae, --lora and --vae-tile " + why);
     }
   }
 

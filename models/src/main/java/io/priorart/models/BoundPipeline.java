@@ -15,6 +15,10 @@ import java.util.List;
 final class BoundPipeline extends BoundPrior {
   private final DiffusionPipeline pipeline;
   private final Shape latentShape;
+  private final CodecCalls whole = new CodecCalls();
+
+  /** {@code null} where the auto-encoder takes the picture as a whole. */
+  private final TiledCodec tiles;
 
   /** What an inpainting variant sees besides; made when it is first needed. */
   private HostTensor seen;
@@ -28,6 +32,18 @@ final class BoundPipeline extends BoundPrior {
             pipeline.codec().latentChannels(),
             paddedRows.length / stride,
             paddedColumns.length / stride);
+    boolean fits = Math.max(paddedRows.length, paddedColumns.length) <= pipeline.vaeTile();
+    tiles =
+        pipeline.vaeTile() == 0 || fits
+            ? null
+            : new TiledCodec(
+                whole,
+                pipeline.vaeTile() / stride,
+                stride,
+                latentShape,
+                imageShape(),
+                paddedRows,
+                paddedColumns);
   }
 
   @Override
@@ -48,43 +64,72 @@ final class BoundPipeline extends BoundPrior {
   @Override
   public NDArray encode(NDArray x) {
     encode.incrementAndGet();
-    try (Arguments a = picture(x)) {
-      return a.call(pipeline.codec().encoder(), "encode");
-    }
+    requireShape("picture", x, imageShape());
+    return tiles == null ? whole.encode(x, paddedRows, paddedColumns) : tiles.encode(x);
   }
 
   @Override
   public Linearization encodeAt(NDArray x) {
     encode.incrementAndGet();
-    Arguments a = picture(x);
-    return a.linearize(pipeline.codec().encoder(), "encode", encodePullback);
-  }
-
-  private Arguments picture(NDArray x) {
     requireShape("picture", x, imageShape());
-    NDManager m = x.getManager();
-    return new Arguments(x, m.create(paddedRows), m.create(paddedColumns));
+    return counted(
+        tiles == null ? whole.encodeAt(x, paddedRows, paddedColumns) : tiles.encodeAt(x),
+        encodePullback);
   }
 
   @Override
   public NDArray decode(NDArray z) {
     decode.incrementAndGet();
-    try (Arguments a = latent(z)) {
-      return a.call(pipeline.codec().decoder(), "decode");
-    }
+    requireShape("latent", z, latentShape);
+    return tiles == null ? whole.decode(z, height(), width()) : tiles.decode(z);
   }
 
   @Override
   public Linearization decodeAt(NDArray z) {
     decode.incrementAndGet();
-    return latent(z).linearize(pipeline.codec().decoder(), "decode", decodePullback);
+    requireShape("latent", z, latentShape);
+    return counted(
+        tiles == null ? whole.decodeAt(z, height(), width()) : tiles.decodeAt(z), decodePullback);
   }
 
-  private Arguments latent(NDArray z) {
-    requireShape("latent", z, latentShape);
-    NDManager m = z.getManager();
-    return new Arguments(
-        z, m.create(first(imageShape().get(1))), m.create(first(imageShape().get(2))));
+  private int height() {
+    return (int) imageShape().get(1);
+  }
+
+  private int width() {
+    return (int) imageShape().get(2);
+  }
+
+  /** One call of the auto-encoder's scripts. */
+  private final class CodecCalls implements TiledCodec.Evaluator {
+    @Override
+    public NDArray encode(NDArray x, long[] rows, long[] columns) {
+      try (Arguments a = picked(x, rows, columns)) {
+        return a.call(pipeline.codec().encoder(), "encode");
+      }
+    }
+
+    @Override
+    public Linearization encodeAt(NDArray x, long[] rows, long[] columns) {
+      return picked(x, rows, columns).linearize(pipeline.codec().encoder(), "encode");
+    }
+
+    @Override
+    public NDArray decode(NDArray z, int rows, int columns) {
+      try (Arguments a = picked(z, first(rows), first(columns))) {
+        return a.call(pipeline.codec().decoder(), "decode");
+      }
+    }
+
+    @Override
+    public Linearization decodeAt(NDArray z, int rows, int columns) {
+      return picked(z, first(rows), first(columns)).linearize(pipeline.codec().decoder(), "decode");
+    }
+
+    private Arguments picked(NDArray x, long[] rows, long[] columns) {
+      NDManager m = x.getManager();
+      return new Arguments(x, m.create(rows), m.create(columns));
+    }
   }
 
   @Override
@@ -104,8 +149,10 @@ final class BoundPipeline extends BoundPrior {
   public Linearization denoiseAt(NDArray z, double sigma, Conditioning conditioning) {
     denoise.addAndGet(conditioning.guided() ? 2 : 1);
     double timestep = pipeline.prediction().timestep(schedule(), sigma);
-    return noisy(z, sigma, timestep, conditioning)
-        .linearize(pipeline.denoiser(), DiffusionPipeline.method(conditioning), denoisePullback);
+    return counted(
+        noisy(z, sigma, timestep, conditioning)
+            .linearize(pipeline.denoiser(), DiffusionPipeline.method(conditioning)),
+        denoisePullback);
   }
 
   private Arguments noisy(NDArray z, double sigma, double t, Conditioning conditioning) {
@@ -157,9 +204,10 @@ final class BoundPipeline extends BoundPrior {
   /** A mask of ones and the latent of a picture of zeros, {@code [1, 1 + c, h, w]}. */
   private synchronized NDArray allToRepaint(NDManager target) {
     if (seen == null) {
-      try (NDManager scratch = pipeline.manager().newSubManager();
-          Arguments a = picture(scratch.zeros(new Shape(1).addAll(imageShape())))) {
-        NDArray latent = a.call(pipeline.codec().encoder(), "encode");
+      try (NDManager scratch = pipeline.manager().newSubManager()) {
+        NDArray grey = scratch.zeros(new Shape(1).addAll(imageShape()));
+        NDArray latent =
+            tiles == null ? whole.encode(grey, paddedRows, paddedColumns) : tiles.encode(grey);
         NDArray mask = scratch.ones(new Shape(1, 1, latentShape.get(1), latentShape.get(2)));
         seen = HostTensor.of(mask.concat(latent, 1));
       }

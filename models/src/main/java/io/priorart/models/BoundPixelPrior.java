@@ -54,7 +54,7 @@ final class BoundPixelPrior extends BoundPictures {
   @Override
   public Linearization denoiseAt(NDArray x, double sigma, Conditioning conditioning) {
     denoise.incrementAndGet();
-    return noisy(x, sigma).linearize(prior.network(), "denoise", denoisePullback);
+    return counted(noisy(x, sigma).linearize(prior.network(), "denoise"), denoisePullback);
   }
 
   private Shape mapShape() {

@@ -97,6 +97,27 @@ abstract class BoundPrior implements LatentDiffusionModel {
     }
   }
 
+  /** A linearisation whose pullbacks are counted. */
+  static Linearization counted(Linearization inner, AtomicLong pullbacks) {
+    return new Linearization() {
+      @Override
+      public NDArray value() {
+        return inner.value();
+      }
+
+      @Override
+      public NDArray pullback(NDArray cotangent) {
+        pullbacks.incrementAndGet();
+        return inner.pullback(cotangent);
+      }
+
+      @Override
+      public void close() {
+        inner.close();
+      }
+    };
+  }
+
   /** A call's arguments; owns all but the first and those added by {@link #with}. */
   final class Arguments implements AutoCloseable {
     private final NDArray[] owned;
@@ -120,7 +141,8 @@ abstract class BoundPrior implements LatentDiffusionModel {
       return timed(() -> module.call(method, all)[0]);
     }
 
-    Linearization linearize(ScriptModule module, String method, AtomicLong pullbacks) {
+    /** Takes the arguments along: they close with it. */
+    Linearization linearize(ScriptModule module, String method) {
       Linearization inner;
       try {
         inner = timed(() -> module.linearize(method, 0, all));
@@ -136,7 +158,6 @@ abstract class BoundPrior implements LatentDiffusionModel {
 
         @Override
         public NDArray pullback(NDArray cotangent) {
-          pullbacks.incrementAndGet();
           return timed(() -> inner.pullback(cotangent));
         }
 

@@ -64,12 +64,17 @@ public final class DiffusionPipeline implements Prior {
   private final PredictionType prediction;
   private final NoiseSchedule schedule;
   private final Precision precision;
+  private final int vaeTile;
   private LatentCodec codec;
   private ScriptModule denoiser;
   private PromptEncoder prompts;
 
-  DiffusionPipeline(Checkpoint checkpoint, CompileOptions options) {
+  /**
+   * @param vaeTile as in {@link ModelSource}
+   */
+  DiffusionPipeline(Checkpoint checkpoint, CompileOptions options, int vaeTile) {
     this.checkpoint = checkpoint;
+    this.vaeTile = vaeTile;
     precision = options.precision();
     try {
       part = checkpoint.has("transformer") ? "transformer" : "unet";
@@ -289,6 +294,11 @@ public final class DiffusionPipeline implements Prior {
   /** Pixels that a picture's side is padded to a multiple of. */
   int stride() {
     return codec.stride() * config.stride();
+  }
+
+  /** Side of the auto-encoder's tiles in pixels; 0 for none. */
+  int vaeTile() {
+    return vaeTile;
   }
 
   LatentCodec codec() {

@@ -15,22 +15,34 @@ import java.util.function.Function;
 
 /** The kinds of checkpoint that open, by the {@code _class_name} of their index. */
 public final class ModelFamilies {
-  private record Family(
-      Function<Checkpoint, PriorTraits> traits,
-      BiFunction<Checkpoint, CompileOptions, Prior> load) {}
+  private record Family(Function<Checkpoint, PriorTraits> traits, Loader load) {}
+
+  /** Opens a checkpoint; {@code vaeTile} as in {@link ModelSource}. */
+  private interface Loader {
+    Prior load(Checkpoint checkpoint, CompileOptions options, int vaeTile);
+  }
 
   private static final Map<String, Family> FAMILIES = new TreeMap<>();
 
   static {
     add(DiffusionPipeline.CLASS_NAMES, DiffusionPipeline::traits, DiffusionPipeline::new);
-    add(PixelDiffusion.CLASS_NAMES, PixelDiffusion::traits, PixelDiffusion::new);
-    add(List.of(PixelPrior.CLASS_NAME), PixelPrior::traits, PixelPrior::new);
+    add(PixelDiffusion.CLASS_NAMES, PixelDiffusion::traits, untiled(PixelDiffusion::new));
+    add(List.of(PixelPrior.CLASS_NAME), PixelPrior::traits, untiled(PixelPrior::new));
+  }
+
+  /** Of a family without an auto-encoder. */
+  private static Loader untiled(BiFunction<Checkpoint, CompileOptions, Prior> load) {
+    return (checkpoint, options, vaeTile) -> {
+      if (vaeTile != 0) {
+        throw PriorArtException.badField(
+            "vae-tile", checkpoint.name() + " has no auto-encoder; leave it out");
+      }
+      return load.apply(checkpoint, options);
+    };
   }
 
   private static void add(
-      List<String> classNames,
-      Function<Checkpoint, PriorTraits> traits,
-      BiFunction<Checkpoint, CompileOptions, Prior> load) {
+      List<String> classNames, Function<Checkpoint, PriorTraits> traits, Loader load) {
     classNames.forEach(name -> FAMILIES.put(name, new Family(traits, load)));
   }
 
@@ -65,7 +77,7 @@ public final class ModelFamilies {
    */
   public static Prior load(ModelSource source, CompileOptions options) {
     Checkpoint checkpoint = Checkpoint.open(source);
-    return family(checkpoint).load().apply(checkpoint, options);
+    return family(checkpoint).load().load(checkpoint, options, source.vaeTile());
   }
 
   /**

@@ -14,8 +14,13 @@ import java.util.List;
  * @param vae an auto-encoder instead of the model's own: a folder with {@code config.json}, or a
  *     file in the original layout; {@code null} for its own
  * @param loras merged in this order
+ * @param vaeTile side in pixels of the tiles that the auto-encoder works in, 64 to 8192, for
+ *     pictures that would take too much memory as a whole; 0 for the whole picture
  */
-public record ModelSource(Path path, String variant, Path vae, List<Lora> loras) {
+public record ModelSource(Path path, String variant, Path vae, List<Lora> loras, int vaeTile) {
+  private static final int MIN_TILE = 64;
+  private static final int MAX_TILE = 8192;
+
   /**
    * A LoRA file and how much of it, 1 as trained.
    *
@@ -51,10 +56,25 @@ public record ModelSource(Path path, String variant, Path vae, List<Lora> loras)
       throw PriorArtException.badField(
           "variant", "must be 1 to 32 letters, digits, - or _, was " + variant);
     }
+    if (vaeTile != 0 && (vaeTile < MIN_TILE || vaeTile > MAX_TILE)) {
+      throw PriorArtException.badField(
+          "vae-tile",
+          "must be 0 or %d to %d pixels, was %d".formatted(MIN_TILE, MAX_TILE, vaeTile));
+    }
+  }
+
+  /** With the auto-encoder taking pictures as a whole. */
+  public ModelSource(Path path, String variant, Path vae, List<Lora> loras) {
+    this(path, variant, vae, loras, 0);
   }
 
   /** A model as it is. */
   public static ModelSource of(Path path) {
-    return new ModelSource(path, null, null, List.of());
+    return new ModelSource(path, null, null, List.of(), 0);
+  }
+
+  /** This, with the auto-encoder working in tiles. */
+  public ModelSource tiled(int vaeTile) {
+    return new ModelSource(path, variant, vae, loras, vaeTile);
   }
 }

@@ -153,8 +153,9 @@ final class PixelDiffusion extends PicturePrior {
     @Override
     public Linearization denoiseAt(NDArray x, double sigma, Conditioning conditioning) {
       denoise.incrementAndGet();
-      return noisy(x, sigma, prediction.timestep(schedule, sigma))
-          .linearize(network, "denoise", denoisePullback);
+      return counted(
+          noisy(x, sigma, prediction.timestep(schedule, sigma)).linearize(network, "denoise"),
+          denoisePullback);
     }
 
     private Arguments noisy(NDArray x, double sigma, double timestep) {

@@ -64,16 +64,19 @@ public final class ModelPool implements AutoCloseable {
   private final Map<String, Path> folders;
   private final Map<String, Long> parameters = new ConcurrentHashMap<>();
   private final long budget;
+  private final int vaeTile;
   private final Map<Key, Slot> slots = new LinkedHashMap<>();
 
   /**
    * @param models bundled checkpoints' names or folders; the first is the default
    * @param budget bytes of weights, at the precision that networks compute in, of all open models
+   * @param vaeTile as in {@link ModelSource}, for those that have an auto-encoder
    * @throws PriorArtException NOT_FOUND for a model that does not exist; INVALID_ARGUMENT for two
    *     of one name
    */
-  public ModelPool(List<String> models, long budget) {
+  public ModelPool(List<String> models, long budget, int vaeTile) {
     this.budget = budget;
+    this.vaeTile = vaeTile;
     folders = new LinkedHashMap<>();
     for (String model : models) {
       Path folder = Checkpoints.resolve(model, false).toAbsolutePath().normalize();
@@ -149,8 +152,7 @@ public final class ModelPool implements AutoCloseable {
       synchronized (slot) {
         if (slot.pipeline == null) {
           Prior opened =
-              ModelFamilies.load(
-                  folders.get(key.name), CompileOptions.AUTO.withPrecision(precision));
+              ModelFamilies.load(source(key.name), CompileOptions.AUTO.withPrecision(precision));
           opened.hash(); // read with the weights, not in the first answer
           slot.pipeline = opened;
         }
@@ -165,6 +167,11 @@ public final class ModelPool implements AutoCloseable {
       throw e;
     }
     return lease;
+  }
+
+  private ModelSource source(String name) {
+    ModelSource source = ModelSource.of(folders.get(name));
+    return traits(name).pixelSpace() ? source : source.tiled(vaeTile);
   }
 
   /** The model, in any precision, if it is open: for looking at only. */

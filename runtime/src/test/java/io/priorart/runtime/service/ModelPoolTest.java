@@ -24,7 +24,7 @@ class ModelPoolTest {
   @Test
   void aModelIsOpenedOnceAndTheUnusedAreClosed() throws Exception {
     // bfloat16 and float32 of it at a time, not two of each
-    try (ModelPool pool = new ModelPool(List.of("bundled"), 6 * parameters())) {
+    try (ModelPool pool = new ModelPool(List.of("bundled"), 6 * parameters(), 0)) {
       String name = pool.named("");
       assertEquals(List.of(name), pool.names());
       assertTrue(pool.opened(name).isEmpty());
@@ -63,7 +63,7 @@ class ModelPoolTest {
 
   @Test
   void aModelThatDoesNotFitIsRefusedBeforeItIsOpened() {
-    try (ModelPool pool = new ModelPool(List.of("bundled"), 1000)) {
+    try (ModelPool pool = new ModelPool(List.of("bundled"), 1000, 0)) {
       PriorArtException e =
           assertThrows(PriorArtException.class, () -> pool.lease("", Precision.FLOAT32));
       assertEquals(ErrorKind.RESOURCE_EXHAUSTED, e.kind());
@@ -74,14 +74,14 @@ class ModelPoolTest {
 
   @Test
   void unknownModelsAreToldWithTheNearest() {
-    try (ModelPool pool = new ModelPool(List.of("bundled"), 1)) {
+    try (ModelPool pool = new ModelPool(List.of("bundled"), 1, 0)) {
       PriorArtException e =
           assertThrows(PriorArtException.class, () -> pool.lease("latent-v", Precision.FLOAT32));
       assertEquals(ErrorKind.NOT_FOUND, e.kind());
       assertTrue(e.getMessage().contains(pool.named("")), e.getMessage());
     }
-    assertThrows(PriorArtException.class, () -> new ModelPool(List.of("/nowhere"), 1));
-    assertThrows(PriorArtException.class, () -> new ModelPool(List.of("bundled", "bundled"), 1));
-    assertThrows(PriorArtException.class, () -> new ModelPool(List.of(), 1));
+    assertThrows(PriorArtException.class, () -> new ModelPool(List.of("/nowhere"), 1, 0));
+    assertThrows(PriorArtException.class, () -> new ModelPool(List.of("bundled", "bundled"), 1, 0));
+    assertThrows(PriorArtException.class, () -> new ModelPool(List.of(), 1, 0));
   }
 }
