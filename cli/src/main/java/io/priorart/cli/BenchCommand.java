@@ -30,10 +30,16 @@ import picocli.CommandLine.Spec;
 /** {@code priorart bench}: figures about PriorArt itself. */
 @Command(
     name = "bench",
-    description = "Measures how well solvers restore, and plots trainings.",
+    description =
+        "Measures how well solvers restore and how fast networks are, and plots trainings.",
     mixinStandardHelpOptions = true,
-    subcommands = {BenchCommand.Quality.class, BenchCaptionsCommand.class, BenchCurveCommand.class},
-    synopsisSubcommandLabel = "(quality | captions | curve)")
+    subcommands = {
+      BenchCommand.Quality.class,
+      BenchCaptionsCommand.class,
+      BenchModelCommand.class,
+      BenchCurveCommand.class
+    },
+    synopsisSubcommandLabel = "(quality | captions | model | curve)")
 final class BenchCommand {
   @Command(
       name = "quality",
