@@ -41,6 +41,8 @@ public final class Failures {
           "preset", "solver.preset",
           "steps", "solver.steps",
           "guidance-scale", "conditioning.guidance_scale",
+          "suppress", "conditioning.suppress",
+          "suppress-iterations", "conditioning.suppress_iterations",
           "bit-depth", "output.bit_depth");
 
   private static final Pattern SOLVER = Pattern.compile("solver\\.(?!steps$|preset$|name$)(\\w+)");

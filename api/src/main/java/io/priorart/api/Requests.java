@@ -15,8 +15,10 @@ import io.priorart.solver.ErrorKind;
 import io.priorart.solver.HostTensor;
 import io.priorart.solver.ParameterSchema;
 import io.priorart.solver.PriorArtException;
+import io.priorart.solver.Prompt;
 import io.priorart.solver.Violations;
 import io.priorart.solver.operator.Operators;
+import io.priorart.v1.Conditioning;
 import io.priorart.v1.Finish;
 import io.priorart.v1.Format;
 import io.priorart.v1.Image;
@@ -71,7 +73,8 @@ public final class Requests {
             () ->
                 PictureFiles.info("image", images.bytes("image", wire.getImage()), Limits.PIXELS));
     Restorer.Request asked = request(wire, v);
-    String model = v.check("", () -> service.models().named(wire.getModel(), asked.hasText()));
+    String model =
+        v.check("", () -> service.models().named(wire.getModel(), asked.prompt().hasText()));
     AutoSolver.Choice choice =
         v.check(
             null,
@@ -119,10 +122,12 @@ public final class Requests {
 
   private Restorer.Request request(RestoreRequest wire, Violations v) {
     int limit = service.settings().limit().promptCharacters();
-    String prompt = wire.getConditioning().getPrompt();
-    String negative = wire.getConditioning().getNegativePrompt();
+    Conditioning told = wire.getConditioning();
+    String prompt = told.getPrompt();
+    String negative = told.getNegativePrompt();
     v.check(() -> requireLength("conditioning.prompt", prompt, limit));
     v.check(() -> requireLength("conditioning.negative_prompt", negative, limit));
+    v.check(() -> requireLength("conditioning.suppress", told.getSuppress(), limit));
     io.priorart.v1.Solver solver = wire.getSolver();
     boolean sized = wire.hasSize();
     return new Restorer.Request(
@@ -136,9 +141,12 @@ public final class Requests {
         v.check(Map.of(), () -> parameters("solver.parameters", solver.getParameters())),
         solver.hasSteps() ? solver.getSteps() : null,
         wire.getFinish() != Finish.FINISH_NONE,
-        prompt,
-        negative,
-        wire.getConditioning().hasGuidanceScale() ? wire.getConditioning().getGuidanceScale() : 1,
+        new Prompt(
+            prompt,
+            negative,
+            told.hasGuidanceScale() ? told.getGuidanceScale() : 1,
+            told.getSuppress(),
+            told.getSuppressIterations()),
         wire.getSeed(),
         wire.hasSamples() ? wire.getSamples() : 1,
         sized ? v.check(1, () -> positive("size.width", wire.getSize().getWidth())) : 0,

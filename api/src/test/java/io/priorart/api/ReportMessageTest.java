@@ -21,7 +21,7 @@ class ReportMessageTest {
             "fast",
             Map.of("steps", 20, "zeta", 0.3, "flag", true, "spacing", "trailing"),
             withModel ? "why not" : ""),
-        new Report.Conditioning("a \"cat\"\n", "", 1),
+        new Report.Conditioning("a \"cat\"\n", "", 1, "hat", 3),
         0.01,
         "projection",
         List.of(new Report.Operator("inpainting", Map.of("mask", "tensor (1, 2, 2)"))),

@@ -8,6 +8,7 @@ import io.priorart.runtime.Restorer;
 import io.priorart.runtime.image.Picture;
 import io.priorart.runtime.image.PictureFiles;
 import io.priorart.runtime.image.PictureFormat;
+import io.priorart.solver.Prompt;
 import io.priorart.v1.Operator;
 import io.priorart.v1.Report;
 import io.priorart.v1.RestorationServiceGrpc;
@@ -50,9 +51,7 @@ class ServiceOverheadBenchmark {
             Map.of(),
             null,
             true,
-            "",
-            "",
-            1,
+            Prompt.NONE,
             0,
             1,
             0,

@@ -1,6 +1,7 @@
 package io.priorart.cli;
 
 import io.priorart.models.Prior;
+import io.priorart.solver.Prompt;
 import picocli.CommandLine.Option;
 
 /** What a text-conditioned model is told. */
@@ -26,16 +27,26 @@ final class PromptOptions {
       description = "Classifier-free guidance; 1 is none. Default: ${DEFAULT-VALUE}")
   private double guidanceScale;
 
-  String prompt() {
-    return prompt;
-  }
+  @Option(
+      names = "--suppress",
+      defaultValue = "",
+      paramLabel = "WORDS",
+      description =
+          "Words, separated by commas, whose meaning is taken out of the prompt; what it does not name is added"
+              + " to it as 'without ...' first (Li et al., ICLR 2024). Works without guidance.")
+  private String suppress;
 
-  String negativePrompt() {
-    return negativePrompt;
-  }
+  @Option(
+      names = "--suppress-iterations",
+      defaultValue = "0",
+      paramLabel = "N",
+      description =
+          "Optimise the embedding at each timestep of the second fifth of the noise levels: 10 in the paper."
+              + " Each costs an evaluation with its gradient. Default: ${DEFAULT-VALUE}")
+  private int suppressIterations;
 
-  double guidanceScale() {
-    return guidanceScale;
+  Prompt prompt() {
+    return new Prompt(prompt, negativePrompt, guidanceScale, suppress, suppressIterations);
   }
 
   /** Says so when the model reads only the beginning of a prompt. */

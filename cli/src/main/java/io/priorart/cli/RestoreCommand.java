@@ -155,7 +155,7 @@ final class RestoreCommand implements Callable<Integer> {
   public Integer call() {
     model.check();
     Restorer.Request request = request();
-    if (request.hasText()) {
+    if (request.prompt().hasText()) {
       model.requireText();
     }
     Map<Path, Path> targets = targets(request);
@@ -216,8 +216,6 @@ final class RestoreCommand implements Callable<Integer> {
         steps,
         finish == Finish.projection,
         text.prompt(),
-        text.negativePrompt(),
-        text.guidanceScale(),
         seed,
         samples,
         width,

@@ -112,13 +112,7 @@ final class SampleCommand implements Callable<Integer> {
           StepBar bar = new StepBar(output.getFileName().toString())) {
         SolveContext context =
             new SolveContext(
-                manager,
-                bound.condition(
-                    manager, text.prompt(), text.negativePrompt(), text.guidanceScale()),
-                seed,
-                bar,
-                cancel,
-                null);
+                manager, bound.condition(manager, text.prompt()), seed, bar, cancel, null);
         NDArray start = start(bound, context.noise(), manager);
         NDArray x = sampling.sample(bound, start, count, recorded(context));
         PictureFiles.write(
@@ -165,9 +159,11 @@ final class SampleCommand implements Callable<Integer> {
     report.put("steps", count);
     report.put("seed", seed);
     report.put("latents", latents == null ? null : latents.toString());
-    report.put("prompt", text.prompt());
-    report.put("negative_prompt", text.negativePrompt());
-    report.put("guidance_scale", text.guidanceScale());
+    report.put("prompt", text.prompt().text());
+    report.put("negative_prompt", text.prompt().negative());
+    report.put("guidance_scale", text.prompt().guidanceScale());
+    report.put("suppress", text.prompt().suppress());
+    report.put("suppress_iterations", text.prompt().suppressIterations());
     report.put("seconds", seconds);
     System.out.println(Json.text(report));
   }

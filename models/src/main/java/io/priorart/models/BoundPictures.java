@@ -8,6 +8,7 @@ import io.priorart.solver.ErrorKind;
 import io.priorart.solver.Linearization;
 import io.priorart.solver.NoiseSchedule;
 import io.priorart.solver.PriorArtException;
+import io.priorart.solver.Prompt;
 
 /** What priors of pictures themselves share: the identity as codec, no text. */
 abstract class BoundPictures extends BoundPrior {
@@ -55,9 +56,8 @@ abstract class BoundPictures extends BoundPrior {
   }
 
   @Override
-  public final Conditioning condition(
-      NDManager manager, String prompt, String negativePrompt, double guidanceScale) {
-    if (!prompt.isEmpty() || !negativePrompt.isEmpty() || guidanceScale != 1) {
+  public final Conditioning condition(NDManager manager, Prompt prompt) {
+    if (!prompt.isNone()) {
       throw new PriorArtException(
           ErrorKind.FAILED_PRECONDITION,
           "prompt: " + prior.name() + " takes no text; leave prompts and guidance scale out");

@@ -120,7 +120,7 @@ abstract class BoundPrior implements LatentDiffusionModel {
 
   /** A call's arguments; owns all but the first and those added by {@link #with}. */
   final class Arguments implements AutoCloseable {
-    private final NDArray[] owned;
+    private NDArray[] owned;
     private NDArray[] all;
 
     Arguments(NDArray first, NDArray... owned) {
@@ -137,15 +137,32 @@ abstract class BoundPrior implements LatentDiffusionModel {
       return this;
     }
 
+    /** Closes these, too. */
+    Arguments owning(NDArray... more) {
+      NDArray[] longer = Arrays.copyOf(owned, owned.length + more.length);
+      System.arraycopy(more, 0, longer, owned.length, more.length);
+      owned = longer;
+      return this;
+    }
+
+    NDArray[] callAll(ScriptModule module, String method) {
+      return timed(() -> module.call(method, all));
+    }
+
     NDArray call(ScriptModule module, String method) {
       return timed(() -> module.call(method, all)[0]);
     }
 
     /** Takes the arguments along: they close with it. */
     Linearization linearize(ScriptModule module, String method) {
+      return linearize(module, method, 0);
+    }
+
+    /** In argument {@code wrt}. */
+    Linearization linearize(ScriptModule module, String method, int wrt) {
       Linearization inner;
       try {
-        inner = timed(() -> module.linearize(method, 0, all));
+        inner = timed(() -> module.linearize(method, wrt, all));
       } catch (RuntimeException e) {
         close();
         throw e;

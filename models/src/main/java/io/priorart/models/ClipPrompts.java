@@ -30,6 +30,16 @@ final class ClipPrompts implements PromptEncoder {
   }
 
   @Override
+  public long[] tokens(String prompt) {
+    return text.tokens(prompt);
+  }
+
+  @Override
+  public int end(long[] tokens) {
+    return text.end(tokens);
+  }
+
+  @Override
   public boolean truncates(String prompt) {
     return text.truncates(prompt);
   }

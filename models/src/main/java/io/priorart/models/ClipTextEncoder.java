@@ -14,6 +14,7 @@ import io.priorart.models.network.ClipTextModel;
 import io.priorart.models.tokenizer.ClipTokenizer;
 import io.priorart.models.weights.OlderNames;
 import io.priorart.solver.HostTensor;
+import java.util.Arrays;
 import java.util.Map;
 
 /** A CLIP text encoder of a checkpoint with its tokenizer. Safe for concurrent use. */
@@ -85,6 +86,19 @@ final class ClipTextEncoder implements PromptEncoder.TextEncoder {
     return module;
   }
 
+  long[] tokens(String prompt) {
+    return tokenizer.encode(prompt).ids();
+  }
+
+  /** The place of the first end token, the last place where there is none. */
+  int end(long[] ids) {
+    int at = 0;
+    while (at < ids.length - 1 && ids[at] != tokenizer.end()) {
+      at++;
+    }
+    return at;
+  }
+
   boolean truncates(String prompt) {
     return tokenizer.encode(prompt).truncated();
   }
@@ -110,16 +124,12 @@ final class ClipTextEncoder implements PromptEncoder.TextEncoder {
     }
   }
 
-  /** The place of each prompt's first end token, the last one where there is none. */
+  /** {@link #end} of each prompt. */
   private long[] ends(long[] ids, int prompts) {
     int length = ids.length / prompts;
     long[] ends = new long[prompts];
     for (int i = 0; i < prompts; i++) {
-      int at = 0;
-      while (at < length - 1 && ids[i * length + at] != tokenizer.end()) {
-        at++;
-      }
-      ends[i] = at;
+      ends[i] = end(Arrays.copyOfRange(ids, i * length, (i + 1) * length));
     }
     return ends;
   }

@@ -1,6 +1,7 @@
 package io.priorart.models;
 
 import ai.djl.ndarray.NDArray;
+import ai.djl.ndarray.NDList;
 import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.Shape;
 import io.priorart.models.engine.CompileOptions;
@@ -10,6 +11,7 @@ import io.priorart.models.engine.Script;
 import io.priorart.models.engine.ScriptBuilder;
 import io.priorart.models.engine.ScriptModule;
 import io.priorart.models.engine.Value;
+import io.priorart.models.network.AttentionMaps;
 import io.priorart.models.network.ConfigNode;
 import io.priorart.models.network.Denoiser;
 import io.priorart.models.network.DenoiserConfig;
@@ -21,6 +23,7 @@ import io.priorart.solver.HostTensor;
 import io.priorart.solver.LatentDiffusionModel;
 import io.priorart.solver.NoiseSchedule;
 import io.priorart.solver.PriorArtException;
+import io.priorart.solver.Prompt;
 import io.priorart.solver.schedule.BetaSchedule;
 import io.priorart.solver.schedule.VariancePreservingSchedule;
 import java.util.ArrayList;
@@ -67,6 +70,8 @@ public final class DiffusionPipeline implements Prior {
   private final int vaeTile;
   private LatentCodec codec;
   private ScriptModule denoiser;
+  private CompileOptions denoiserOptions;
+  private ScriptModule attention;
   private PromptEncoder prompts;
 
   /**
@@ -91,6 +96,7 @@ public final class DiffusionPipeline implements Prior {
       codec = LatentCodec.load(checkpoint, manager, options);
       prompts = PromptEncoder.load(checkpoint, config, manager, options);
       requireMatching();
+      denoiserOptions = options;
       denoiser = ScriptModule.load(manager, denoiserScript(options), checkpoint.weights(part));
     } catch (RuntimeException e) {
       close();
@@ -183,41 +189,147 @@ public final class DiffusionPipeline implements Prior {
 
   private void denoise(ScriptBuilder builder, Denoiser net, boolean guided) {
     Graph g = builder.method(guided ? "denoise_guided" : "denoise");
-    Value z = g.input("z");
-    Value rates = g.input("rates");
-    Value timestep = g.input("timestep");
-    Value seen = inpaints() ? g.input("seen") : null;
-    Value sizes = takesSizes() ? g.input("sizes") : null;
-    Value guidance = guidanceEmbedding() > 0 ? g.input("guidance") : null;
-    Value sample = g.mul(z, g.slice(rates, 0, 0, 1));
-    if (seen != null) {
-      sample = g.concat(1, sample, expand(g, seen, z, 3));
-    }
-    Value context = expand(g, g.input("positive"), z, 2);
-    Value pooled = takesPooled() ? expand(g, g.input("positive_pooled"), z, 1) : null;
+    Inputs in = new Inputs(g);
+    Value sample = in.sample;
+    Value context = in.context;
+    Value pooled = in.pooled;
     if (guided) {
       sample = g.concat(0, sample, sample);
-      context = g.concat(0, expand(g, g.input("negative"), z, 2), context);
+      context = g.concat(0, expand(g, g.input("negative"), in.z, 2), context);
       pooled =
-          pooled == null ? null : g.concat(0, expand(g, g.input("negative_pooled"), z, 1), pooled);
+          pooled == null
+              ? null
+              : g.concat(0, expand(g, g.input("negative_pooled"), in.z, 1), pooled);
     }
-    Map<String, Value> conditions = new LinkedHashMap<>();
-    if (pooled != null) {
-      conditions.put(config.pooled(), pooled);
-    }
-    if (sizes != null) {
-      conditions.put(DenoiserConfig.TIME_IDS, expand(g, sizes, sample, 1));
-    }
-    if (guidance != null) {
-      conditions.put(DenoiserConfig.TIMESTEP_COND, expand(g, guidance, sample, 1));
-    }
-    Value predicted = evaluate(g, net, sample, timestep, context, conditions);
+    Value predicted =
+        evaluate(g, net, sample, in.timestep, context, in.conditions(g, sample, pooled));
     if (guided) {
       Value fromNegative = g.chunk(predicted, 2, 0, 0);
       Value difference = g.sub(g.chunk(predicted, 2, 0, 1), fromNegative);
-      predicted = g.add(fromNegative, g.mul(difference, g.slice(rates, 0, 3, 4)));
+      predicted = g.add(fromNegative, g.mul(difference, g.slice(in.rates, 0, 3, 4)));
     }
-    g.returns(g.add(g.mul(z, g.slice(rates, 0, 1, 2)), g.mul(predicted, g.slice(rates, 0, 2, 3))));
+    g.returns(
+        g.add(
+            g.mul(in.z, g.slice(in.rates, 0, 1, 2)), g.mul(predicted, g.slice(in.rates, 0, 2, 3))));
+  }
+
+  /** The inputs that methods have in common, in their order. */
+  private final class Inputs {
+    private final Value z;
+    private final Value rates;
+    private final Value timestep;
+    private final Value sizes;
+    private final Value guidance;
+    private final Value sample;
+    private final Value context;
+    private final Value pooled;
+
+    Inputs(Graph g) {
+      z = g.input("z");
+      rates = g.input("rates");
+      timestep = g.input("timestep");
+      Value seen = inpaints() ? g.input("seen") : null;
+      sizes = takesSizes() ? g.input("sizes") : null;
+      guidance = guidanceEmbedding() > 0 ? g.input("guidance") : null;
+      Value scaled = g.mul(z, g.slice(rates, 0, 0, 1));
+      sample = seen == null ? scaled : g.concat(1, scaled, expand(g, seen, z, 3));
+      context = expand(g, g.input("positive"), z, 2);
+      pooled = takesPooled() ? expand(g, g.input("positive_pooled"), z, 1) : null;
+    }
+
+    Map<String, Value> conditions(Graph g, Value sample, Value pooled) {
+      Map<String, Value> conditions = new LinkedHashMap<>();
+      if (pooled != null) {
+        conditions.put(config.pooled(), pooled);
+      }
+      if (sizes != null) {
+        conditions.put(DenoiserConfig.TIME_IDS, expand(g, sizes, sample, 1));
+      }
+      if (guidance != null) {
+        conditions.put(DenoiserConfig.TIMESTEP_COND, expand(g, guidance, sample, 1));
+      }
+      return conditions;
+    }
+  }
+
+  /** Where {@link #denoiser}'s and {@link #attention}'s methods have the prompt's tokens. */
+  int contextIndex() {
+    return 3 + (inpaints() ? 1 : 0) + (takesSizes() ? 1 : 0) + (guidanceEmbedding() > 0 ? 1 : 0);
+  }
+
+  // weights of the loss that keeps what is to be shown and drives apart what is not: the paper's
+  private static final double RETAIN = 1;
+  private static final double SUPPRESS = -0.5;
+
+  // a token's pixels are those within this share of its most attending one
+  private static final double RETAINED_PIXELS = 0.95;
+  private static final double SUPPRESSED_PIXELS = 0.85;
+
+  /**
+   * The denoiser's attention, made when it is first needed, with the denoiser's own weights: {@code
+   * maps(z, ..., positive [, pooled])} gives {@link AttentionMaps}' two; {@code loss(..., to_text,
+   * to_itself, retain, suppress)} compares them with other ones.
+   */
+  synchronized ScriptModule attention() {
+    if (attention == null) {
+      ScriptModule made = ScriptModule.load(manager, attentionScript());
+      try (NDList weights = denoiser.list("ws")) {
+        made.attach("ws", weights);
+      }
+      attention = made;
+    }
+    return attention;
+  }
+
+  private Script attentionScript() {
+    ScriptBuilder builder = new ScriptBuilder("Attention", denoiserOptions);
+    Denoiser net = config.network(builder.weights());
+    Graph maps = builder.method("maps");
+    AttentionMaps found = attention(maps, net, new Inputs(maps));
+    maps.returns(found.toText(maps), found.toItself(maps));
+    Graph g = builder.method("loss");
+    AttentionMaps changed = attention(g, net, new Inputs(g));
+    Value toText = g.input("to_text");
+    Value toItself = g.input("to_itself");
+    Value retain = g.input("retain");
+    Value suppress = g.input("suppress");
+    Value ofTokens = g.add(g.mul(retain, RETAIN), g.mul(suppress, SUPPRESS));
+    Value text = g.mul(distance(g, toText, changed.toText(g)), ofTokens);
+    Value ofPixels =
+        g.add(
+            g.mul(pixels(g, toText, retain, RETAINED_PIXELS), RETAIN),
+            g.mul(pixels(g, toText, suppress, SUPPRESSED_PIXELS), SUPPRESS));
+    Value itself = g.mul(distance(g, toItself, changed.toItself(g)), ofPixels);
+    g.returns(g.add(g.call("torch.sum", text), g.call("torch.sum", itself)));
+    return builder.build();
+  }
+
+  private AttentionMaps attention(Graph g, Denoiser net, Inputs in) {
+    return net.forwardWithAttention(
+        g,
+        g.toCompute(in.sample, true),
+        in.timestep,
+        g.toCompute(in.context, false),
+        in.conditions(g, in.sample, in.pooled));
+  }
+
+  /** {@code 1 - cos} of each column, {@code [N, columns]} of two {@code [N, pixels, columns]}. */
+  private static Value distance(Graph g, Value a, Value b) {
+    Value product = g.call("torch.sum", g.mul(a, b), Graph.raw("[1]"));
+    Value lengths = g.mul(length(g, a), length(g, b));
+    return g.add(g.mul(g.call("torch.div", product, lengths), -1), 1);
+  }
+
+  private static Value length(Graph g, Value x) {
+    Value squares = g.call("torch.sum", g.mul(x, x), Graph.raw("[1]"));
+    return g.add(g.call("torch.sqrt", squares), 1e-12);
+  }
+
+  /** How many of the chosen tokens have each pixel, {@code [N, pixels]}. */
+  private static Value pixels(Graph g, Value toText, Value tokens, double share) {
+    Value most = g.call("torch.amax", toText, Graph.raw("[1]"), true);
+    Value above = g.call("torch.ge", toText, g.mul(most, share));
+    return g.call("torch.matmul", g.toFloat32(above), tokens);
   }
 
   private static Value evaluate(
@@ -338,19 +450,30 @@ public final class DiffusionPipeline implements Prior {
     return prediction;
   }
 
-  Conditioning condition(
-      NDManager target, String prompt, String negativePrompt, double guidanceScale) {
-    if (!(guidanceScale >= 0 && guidanceScale <= 100)) {
-      throw PriorArtException.badField("guidance-scale", "must be 0 to 100, was " + guidanceScale);
+  Conditioning condition(NDManager target, Prompt prompt) {
+    prompt.check();
+    boolean suppresses = !prompt.suppress().isEmpty();
+    if (suppresses && !config.hasTextAttention()) {
+      throw new PriorArtException(
+          ErrorKind.FAILED_PRECONDITION,
+          "suppress: " + name() + " attends to text and picture as one; use a negative prompt");
     }
-    PromptEncoder.Embedding positive = prompts.embed(target, prompt, false);
+    PromptSuppression suppression =
+        suppresses ? new PromptSuppression(prompts, prompt.suppress()) : null;
+    String text = suppresses ? suppression.naming(prompt.text()) : prompt.text();
+    PromptEncoder.Embedding positive = prompts.embed(target, text, false);
     // a distilled guidance scale is an input of the network: one branch, whatever the scale
     PromptEncoder.Embedding negative =
-        guidanceScale == 1 || guidanceEmbedding() > 0
+        prompt.guidanceScale() == 1 || guidanceEmbedding() > 0
             ? PromptEncoder.Embedding.NONE
-            : prompts.embed(target, negativePrompt, true);
+            : prompts.embed(target, prompt.negative(), true);
     return new Conditioning(
-        positive.tokens(), negative.tokens(), guidanceScale, positive.pooled(), negative.pooled());
+        positive.tokens(),
+        negative.tokens(),
+        prompt.guidanceScale(),
+        positive.pooled(),
+        negative.pooled(),
+        suppresses ? suppression.of(target, prompt, text, positive.tokens()) : null);
   }
 
   @Override
@@ -418,6 +541,9 @@ public final class DiffusionPipeline implements Prior {
 
   @Override
   public void close() {
+    if (attention != null) {
+      attention.close();
+    }
     if (denoiser != null) {
       denoiser.close();
     }

@@ -8,6 +8,7 @@ import io.priorart.solver.HostTensor;
 import io.priorart.solver.LatentDiffusionModel;
 import io.priorart.solver.NoiseSchedule;
 import io.priorart.solver.NoiseSource;
+import io.priorart.solver.Prompt;
 import java.util.ArrayList;
 import java.util.List;
 
@@ -38,7 +39,7 @@ public final class ModelVerification {
     LatentDiffusionModel model = prior.bind(side, side);
     try (NDManager manager = model.manager().newSubManager()) {
       String prompt = prior.traits().text() ? "a photograph" : "";
-      Conditioning text = model.condition(manager, prompt, "", 1);
+      Conditioning text = model.condition(manager, new Prompt(prompt, "", 1));
       if (text.positive() != null) {
         checks.add(check("text", text.positive()));
       }

@@ -45,6 +45,16 @@ interface PromptEncoder extends AutoCloseable {
    */
   Embedding embed(NDManager target, String prompt, boolean negative);
 
+  /** A prompt's token at each place of its embedding: start, text, end, padding. */
+  default long[] tokens(String prompt) {
+    throw new UnsupportedOperationException("places of several tokenizers");
+  }
+
+  /** The place of the first end token. */
+  default int end(long[] tokens) {
+    throw new UnsupportedOperationException("places of several tokenizers");
+  }
+
   /** Whether a tokenizer cuts this prompt. */
   boolean truncates(String prompt);
 

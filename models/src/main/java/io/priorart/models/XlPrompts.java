@@ -47,6 +47,16 @@ final class XlPrompts implements PromptEncoder {
   }
 
   @Override
+  public long[] tokens(String prompt) {
+    return texts.first().tokens(prompt);
+  }
+
+  @Override
+  public int end(long[] tokens) {
+    return texts.first().end(tokens);
+  }
+
+  @Override
   public boolean truncates(String prompt) {
     return texts.truncates(prompt);
   }

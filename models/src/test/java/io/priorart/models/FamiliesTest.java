@@ -16,6 +16,7 @@ import io.priorart.solver.Conditioning;
 import io.priorart.solver.HostTensor;
 import io.priorart.solver.LatentDiffusionModel;
 import io.priorart.solver.PriorArtException;
+import io.priorart.solver.Prompt;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import org.junit.jupiter.api.Test;
@@ -43,7 +44,7 @@ class FamiliesTest {
     SafetensorsFile io = io("sdxl");
     try (DiffusionPipeline pipeline = open("sdxl");
         NDManager manager = pipeline.manager().newSubManager()) {
-      Conditioning c = pipeline.condition(manager, "a photo of a cat", negative, 3);
+      Conditioning c = pipeline.condition(manager, new Prompt("a photo of a cat", negative, 3));
       assertClose(io, key + "/positive", HostTensor.of(c.positive()), 1e-4);
       assertClose(io, key + "/positive_pooled", HostTensor.of(c.positivePooled()), 1e-4);
       if (key.equals("empty")) {
@@ -64,7 +65,7 @@ class FamiliesTest {
     try (DiffusionPipeline pipeline = open("sdxl");
         NDManager manager = pipeline.manager().newSubManager()) {
       LatentDiffusionModel model = pipeline.bind(16, 16);
-      Conditioning c = model.condition(manager, "a photo of a cat", "the tree", 3);
+      Conditioning c = model.condition(manager, new Prompt("a photo of a cat", "the tree", 3));
       double[] sigma = new double[6];
       for (int i = 0; i < 5; i++) {
         sigma[i] = model.schedule().sigma(999 - 200 * i);
@@ -85,7 +86,7 @@ class FamiliesTest {
     SafetensorsFile io = io(name);
     try (DiffusionPipeline pipeline = open(name);
         NDManager manager = pipeline.manager().newSubManager()) {
-      Conditioning c = pipeline.condition(manager, "a photo of a cat", "the tree", 3);
+      Conditioning c = pipeline.condition(manager, new Prompt("a photo of a cat", "the tree", 3));
       assertClose(io, "prompt/positive", HostTensor.of(c.positive()), 1e-4);
       assertClose(io, "prompt/positive_pooled", HostTensor.of(c.positivePooled()), 1e-4);
       assertClose(io, "prompt/negative_pooled", HostTensor.of(c.negativePooled()), 1e-4);
@@ -101,7 +102,7 @@ class FamiliesTest {
     try (DiffusionPipeline pipeline = open(name);
         NDManager manager = pipeline.manager().newSubManager()) {
       LatentDiffusionModel model = pipeline.bind(16, 16);
-      Conditioning c = model.condition(manager, "a photo of a cat", "the tree", 3);
+      Conditioning c = model.condition(manager, new Prompt("a photo of a cat", "the tree", 3));
       // shares of noise that diffusers' scheduler gives for five steps at shift 3, from one on
       double[] share = new double[6];
       for (int i = 0; i < 5; i++) {
@@ -182,7 +183,7 @@ class FamiliesTest {
     try (DiffusionPipeline pipeline = open("inpainting");
         NDManager manager = pipeline.manager().newSubManager()) {
       LatentDiffusionModel model = pipeline.bind(16, 16);
-      Conditioning c = model.condition(manager, "a photo of a cat", "", 1);
+      Conditioning c = model.condition(manager, new Prompt("a photo of a cat", "", 1));
       NDArray grey = model.encode(manager.zeros(new Shape(1, 3, 16, 16)));
       NDArray scaled = z.to(manager).mul(pipeline.prediction().inputScale(sigma));
       NDArray sample = scaled.concat(manager.ones(new Shape(1, 1, 8, 8)), 1).concat(grey, 1);
@@ -219,7 +220,7 @@ class FamiliesTest {
         NDManager manager = pipeline.manager().newSubManager()) {
       assertTrue(pipeline.traits().fewStep());
       LatentDiffusionModel model = pipeline.bind(16, 16);
-      Conditioning c = model.condition(manager, "the tree", "a cat", scale);
+      Conditioning c = model.condition(manager, new Prompt("the tree", "a cat", scale));
       assertNull(c.negative());
       assertFalse(c.guided());
       Map<String, HostTensor> inputs = new LinkedHashMap<>();
@@ -240,7 +241,7 @@ class FamiliesTest {
     try (DiffusionPipeline pipeline = open("sdxl");
         NDManager manager = pipeline.manager().newSubManager()) {
       LatentDiffusionModel model = pipeline.bind(15, 13);
-      Conditioning c = model.condition(manager, "a photo of a cat", "the tree", 2.5);
+      Conditioning c = model.condition(manager, new Prompt("a photo of a cat", "the tree", 2.5));
       NDArray x = z.to(manager);
       NDArray positive =
           model.denoise(x, 3, new Conditioning(c.positive(), null, 1, c.positivePooled(), null));

@@ -17,6 +17,7 @@ import io.priorart.solver.LatentDiffusionModel;
 import io.priorart.solver.Linearization;
 import io.priorart.solver.NoiseSource;
 import io.priorart.solver.PriorArtException;
+import io.priorart.solver.Prompt;
 import io.priorart.solver.SolveContext;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -94,7 +95,8 @@ class PixelDiffusionTest {
           double actual = at.pullback(cotangent).mul(direction).sum().getFloat();
           assertEquals(expected, actual, 1e-2 * Math.abs(expected));
         }
-        assertThrows(PriorArtException.class, () -> model.condition(manager, "a cat", "", 1));
+        assertThrows(
+            PriorArtException.class, () -> model.condition(manager, new Prompt("a cat", "", 1)));
       }
     }
   }

@@ -19,6 +19,7 @@ import io.priorart.solver.LatentDiffusionModel;
 import io.priorart.solver.Linearization;
 import io.priorart.solver.NoiseSource;
 import io.priorart.solver.PriorArtException;
+import io.priorart.solver.Prompt;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -314,7 +315,8 @@ class PixelPriorTest {
     try (Prior prior = load()) {
       PriorArtException text =
           assertThrows(
-              PriorArtException.class, () -> prior.bind(4, 4).condition(null, "a bridge", "", 1));
+              PriorArtException.class,
+              () -> prior.bind(4, 4).condition(null, new Prompt("a bridge", "", 1)));
       assertEquals(ErrorKind.FAILED_PRECONDITION, text.kind());
     }
     HostTensor wrong = weights.remove("conv_in.weight");

@@ -19,6 +19,7 @@ import io.priorart.solver.Linearization;
 import io.priorart.solver.NoiseSchedule;
 import io.priorart.solver.NoiseSource;
 import io.priorart.solver.PriorArtException;
+import io.priorart.solver.Prompt;
 import io.priorart.solver.SolveContext;
 import io.priorart.solver.SolveListener;
 import io.priorart.solver.method.Sampler;
@@ -266,8 +267,7 @@ class SamplerReferenceTest {
     }
 
     @Override
-    public Conditioning condition(
-        NDManager target, String prompt, String negativePrompt, double guidanceScale) {
+    public Conditioning condition(NDManager target, Prompt prompt) {
       return Conditioning.NONE;
     }
 

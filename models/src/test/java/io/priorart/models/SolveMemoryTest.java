@@ -15,6 +15,7 @@ import io.priorart.solver.NoiseSource;
 import io.priorart.solver.OperatorKind;
 import io.priorart.solver.ParameterSchema;
 import io.priorart.solver.Problem;
+import io.priorart.solver.Prompt;
 import io.priorart.solver.SolveContext;
 import io.priorart.solver.SolveListener;
 import io.priorart.solver.SolverMethod;
@@ -84,7 +85,7 @@ class SolveMemoryTest {
         SolveContext context =
             new SolveContext(
                 manager,
-                model.condition(manager, "", "", 1),
+                model.condition(manager, new Prompt("", "", 1)),
                 i,
                 SolveListener.NONE,
                 () -> false,

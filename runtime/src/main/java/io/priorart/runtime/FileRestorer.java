@@ -147,8 +147,8 @@ public final class FileRestorer {
       case PLAUSIBLE, UNKNOWN -> {}
     }
     if (model != null) {
-      warnIfCut(model, "prompt", request.prompt(), warnings);
-      warnIfCut(model, "negative prompt", request.negativePrompt(), warnings);
+      warnIfCut(model, "prompt", request.prompt().text(), warnings);
+      warnIfCut(model, "negative prompt", request.prompt().negative(), warnings);
     }
     return warnings;
   }

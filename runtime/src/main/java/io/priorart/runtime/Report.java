@@ -4,6 +4,7 @@ import com.fasterxml.jackson.annotation.JsonInclude;
 import io.priorart.models.Prior;
 import io.priorart.solver.EvaluationCounts;
 import io.priorart.solver.HostTensor;
+import io.priorart.solver.Prompt;
 import io.priorart.solver.method.SpectrumCheck;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
@@ -48,7 +49,17 @@ public record Report(
   }
 
   /** What the model was told. */
-  public record Conditioning(String prompt, String negativePrompt, double guidanceScale) {}
+  public record Conditioning(
+      String prompt,
+      String negativePrompt,
+      double guidanceScale,
+      String suppress,
+      int suppressIterations) {
+    static Conditioning of(Prompt p) {
+      return new Conditioning(
+          p.text(), p.negative(), p.guidanceScale(), p.suppress(), p.suppressIterations());
+    }
+  }
 
   /** A forward operator; of masks and kernels the shape. */
   public record Operator(String name, Map<String, Object> parameters) {
@@ -115,7 +126,7 @@ public record Report(
         null,
         model == null ? null : new Model(model.name(), model.hash(), lower(model.precision())),
         new Solver(restoration.solver(), request.preset(), restoration.solverParameters(), choice),
-        new Conditioning(request.prompt(), request.negativePrompt(), request.guidanceScale()),
+        Conditioning.of(request.prompt()),
         request.sigma() == null ? 0 : request.sigma(),
         request.finish() ? "projection" : "none",
         request.operators().stream().map(Report::operator).toList(),

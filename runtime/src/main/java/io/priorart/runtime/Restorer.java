@@ -22,6 +22,7 @@ import io.priorart.solver.NoiseSource;
 import io.priorart.solver.ParameterSchema;
 import io.priorart.solver.PriorArtException;
 import io.priorart.solver.Problem;
+import io.priorart.solver.Prompt;
 import io.priorart.solver.SolveContext;
 import io.priorart.solver.SolverMethod;
 import io.priorart.solver.Violations;
@@ -72,9 +73,7 @@ public final class Restorer {
       Map<String, ?> parameters,
       Integer steps,
       boolean finish,
-      String prompt,
-      String negativePrompt,
-      double guidanceScale,
+      Prompt prompt,
       long seed,
       int samples,
       int width,
@@ -90,8 +89,6 @@ public final class Restorer {
           steps,
           finish,
           prompt,
-          negativePrompt,
-          guidanceScale,
           seed,
           samples,
           width,
@@ -109,17 +106,10 @@ public final class Restorer {
           steps,
           finish,
           prompt,
-          negativePrompt,
-          guidanceScale,
           seed,
           samples,
           width,
           height);
-    }
-
-    /** Whether a model is told anything, so that it must understand text. */
-    public boolean hasText() {
-      return !prompt.isEmpty() || !negativePrompt.isEmpty();
     }
 
     /** Whether the measurement's own pixels are known to be right. */
@@ -230,7 +220,7 @@ public final class Restorer {
         request.solver() + " needs a prior that understands text; this model does not");
     requireFit(
         "prompt",
-        prior.text() || !request.hasText() && request.guidanceScale() == 1,
+        prior.text() || request.prompt().isNone(),
         "this model takes no text; leave prompts and guidance scale out or take another model");
   }
 
@@ -260,13 +250,7 @@ public final class Restorer {
     violations.check(() -> OperatorChain.check(request.operators()));
     violations.check(() -> noise(request));
     P spec = violations.check(null, () -> spec(method, request));
-    violations.check(
-        () -> {
-          if (!(request.guidanceScale() >= 0 && request.guidanceScale() <= 100)) {
-            throw PriorArtException.badField(
-                "guidance-scale", "must be 0 to 100, was " + request.guidanceScale());
-          }
-        });
+    violations.check(request.prompt()::check);
     violations.check(
         () -> {
           if (request.samples() < 1 || request.samples() > Limits.SAMPLES) {
@@ -426,10 +410,7 @@ public final class Restorer {
         model == null ? ScriptModule.newManager() : model.manager().newSubManager()) {
       EvaluationCounts before = model == null ? EvaluationCounts.ZERO : model.counts();
       Conditioning conditioning =
-          model == null
-              ? Conditioning.NONE
-              : model.condition(
-                  manager, request.prompt(), request.negativePrompt(), request.guidanceScale());
+          model == null ? Conditioning.NONE : model.condition(manager, request.prompt());
       SolveContext context =
           new SolveContext(manager, conditioning, seed, listener, cancelled, null);
       long begin = System.nanoTime();

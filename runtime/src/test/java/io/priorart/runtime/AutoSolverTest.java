@@ -14,6 +14,7 @@ import io.priorart.runtime.image.Picture;
 import io.priorart.solver.ErrorKind;
 import io.priorart.solver.HostTensor;
 import io.priorart.solver.PriorArtException;
+import io.priorart.solver.Prompt;
 import java.lang.reflect.Proxy;
 import java.util.Arrays;
 import java.util.List;
@@ -32,9 +33,7 @@ class AutoSolverTest {
         parameters,
         null,
         true,
-        "",
-        "",
-        1,
+        Prompt.NONE,
         0,
         samples,
         0,

@@ -13,19 +13,37 @@ import ai.djl.ndarray.NDArray;
  * @param positivePooled the prompt in one vector, {@code [1, width]}, for families that take it
  *     beside the tokens (SDXL, SD3); {@code null} for the others
  * @param negativePooled the same of the negative prompt
+ * @param suppression what of the prompt is not to be shown; {@code null} for nothing
  */
 public record Conditioning(
     NDArray positive,
     NDArray negative,
     double guidanceScale,
     NDArray positivePooled,
-    NDArray negativePooled) {
+    NDArray negativePooled,
+    Suppression suppression) {
   /** For models that take no text. */
   public static final Conditioning NONE = new Conditioning(null, null, 1);
 
   /** Without pooled vectors. */
   public Conditioning(NDArray positive, NDArray negative, double guidanceScale) {
-    this(positive, negative, guidanceScale, null, null);
+    this(positive, negative, guidanceScale, null, null, null);
+  }
+
+  /** Without suppression. */
+  public Conditioning(
+      NDArray positive,
+      NDArray negative,
+      double guidanceScale,
+      NDArray positivePooled,
+      NDArray negativePooled) {
+    this(positive, negative, guidanceScale, positivePooled, negativePooled, null);
+  }
+
+  /** This with a suppression. */
+  public Conditioning suppressing(Suppression suppression) {
+    return new Conditioning(
+        positive, negative, guidanceScale, positivePooled, negativePooled, suppression);
   }
 
   /** Whether two branches have to be evaluated. */

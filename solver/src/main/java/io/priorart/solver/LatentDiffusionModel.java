@@ -86,10 +86,10 @@ public interface LatentDiffusionModel {
   /**
    * Text embeddings for this model, in {@code manager}.
    *
-   * @param negativePrompt used when {@code guidanceScale} is not 1
+   * @throws PriorArtException INVALID_ARGUMENT, or FAILED_PRECONDITION for words that it does not
+   *     take
    */
-  Conditioning condition(
-      NDManager manager, String prompt, String negativePrompt, double guidanceScale);
+  Conditioning condition(NDManager manager, Prompt prompt);
 
   /** Network evaluations so far through this bound model. */
   EvaluationCounts counts();

@@ -18,4 +18,14 @@ public interface Denoiser {
    */
   Value forward(
       Graph g, Value sample, Value timestep, Value context, Map<String, Value> conditions);
+
+  /**
+   * Records the network and gives its attention instead of its output.
+   *
+   * @throws UnsupportedOperationException where {@link DenoiserConfig#hasTextAttention} is false
+   */
+  default AttentionMaps forwardWithAttention(
+      Graph g, Value sample, Value timestep, Value context, Map<String, Value> conditions) {
+    throw new UnsupportedOperationException("text and picture attend to each other as one");
+  }
 }

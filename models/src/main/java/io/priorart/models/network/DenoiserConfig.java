@@ -46,6 +46,11 @@ public interface DenoiserConfig {
         : conditions().containsKey(POOLED_PROJECTIONS) ? POOLED_PROJECTIONS : null;
   }
 
+  /** Whether pixels attend to the text apart from each other. */
+  default boolean hasTextAttention() {
+    return false;
+  }
+
   /** Declares the network. */
   Denoiser network(WeightNames names);
 }

@@ -19,6 +19,7 @@ final class Transformer2DModel {
   private final Linear linearIn;
   private final Linear linearOut;
   private final List<Block> blocks = new ArrayList<>();
+  private AttentionMaps maps;
 
   Transformer2DModel(
       WeightNames names,
@@ -66,7 +67,12 @@ final class Transformer2DModel {
     return g.add(h, x);
   }
 
-  private static final class Block {
+  /** Where {@link #forward} puts its attention from now on; {@code null} for nowhere. */
+  void record(AttentionMaps recorded) {
+    maps = recorded;
+  }
+
+  private final class Block {
     private final LayerNorm norm1;
     private final Attention attn1;
     private final LayerNorm norm2;
@@ -87,8 +93,8 @@ final class Transformer2DModel {
 
     Value forward(Graph g, Value x, Value context) {
       Value normed = norm1.forward(g, x);
-      Value h = g.add(attn1.forward(g, normed, normed), x);
-      h = g.add(attn2.forward(g, norm2.forward(g, h), context), h);
+      Value h = g.add(attn1.forward(g, normed, normed, maps, false), x);
+      h = g.add(attn2.forward(g, norm2.forward(g, h), context, maps, true), h);
       Value both = gated.forward(g, norm3.forward(g, h));
       Value geglu = g.mul(g.chunk(both, 2, -1, 0), g.gelu(g.chunk(both, 2, -1, 1)));
       return g.add(out.forward(g, geglu), h);
@@ -114,14 +120,27 @@ final class Transformer2DModel {
     }
 
     Value forward(Graph g, Value x, Value context) {
+      return forward(g, x, context, null, false);
+    }
+
+    /**
+     * @param maps where the attention goes, {@code null} for nowhere
+     * @param text whether it is attention to a text
+     */
+    Value forward(Graph g, Value x, Value context, AttentionMaps maps, boolean text) {
       int headWidth = width / heads;
-      Value attended =
-          g.attention(
-              Layers.splitHeads(g, q.forward(g, x), heads, headWidth),
-              Layers.splitHeads(g, k.forward(g, context), heads, headWidth),
-              Layers.splitHeads(g, v.forward(g, context), heads, headWidth),
-              false);
-      return out.forward(g, Layers.mergeHeads(g, attended, width));
+      Value queries = Layers.splitHeads(g, q.forward(g, x), heads, headWidth);
+      Value keys = Layers.splitHeads(g, k.forward(g, context), heads, headWidth);
+      Value values = Layers.splitHeads(g, v.forward(g, context), heads, headWidth);
+      if (maps == null) {
+        Value attended = g.attention(queries, keys, values, false);
+        return out.forward(g, Layers.mergeHeads(g, attended, width));
+      }
+      Value scores = g.call("torch.matmul", queries, g.transpose(keys, 2, 3));
+      Value shares =
+          g.call("torch.softmax", g.mul(scores, Math.pow(headWidth, -0.5)), -1, (Object) null);
+      maps.add(text, g.call("torch.mean", shares, Graph.raw("[1]"), false));
+      return out.forward(g, Layers.mergeHeads(g, g.call("torch.matmul", shares, values), width));
     }
   }
 }

@@ -16,6 +16,7 @@ import java.util.Deque;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.TreeMap;
 
 /**
  * The text-conditioned U-Net of Stable Diffusion 1.x and 2.x (Rombach et al., "High-Resolution
@@ -248,12 +249,24 @@ public final class UNet2DConditionModel implements Denoiser {
     }
 
     @Override
+    public boolean hasTextAttention() {
+      return crossAttentionDim > 0;
+    }
+
+    @Override
     public Denoiser network(WeightNames names) {
       return new UNet2DConditionModel(this, names);
     }
   }
 
+  /** The level at a quarter of the latent's size: 16 x 16 of 64 x 64. */
+  private static final int QUARTER = 2;
+
   private final Config config;
+
+  /** By level. */
+  private final TreeMap<Integer, List<Transformer2DModel>> transformers = new TreeMap<>();
+
   private final Linear time1;
   private final Linear time2;
   private final Linear guidance;
@@ -398,15 +411,31 @@ public final class UNet2DConditionModel implements Denoiser {
           new SpatialAttention(names, channels, heads, groups, config.normEps());
       return (g, x, context) -> attention.forward(g, x);
     }
-    return new Transformer2DModel(
+    Transformer2DModel transformer =
+        new Transformer2DModel(
             names,
             channels,
             heads,
             config.transformerLayers()[level],
             config.crossAttentionDim(),
             config.useLinearProjection(),
-            groups)
-        ::forward;
+            groups);
+    transformers.computeIfAbsent(level, l -> new ArrayList<>()).add(transformer);
+    return transformer::forward;
+  }
+
+  /**
+   * The attention of the layers at a quarter of the latent's size, or of the smallest there are.
+   */
+  @Override
+  public AttentionMaps forwardWithAttention(
+      Graph g, Value sample, Value timestep, Value context, Map<String, Value> conditions) {
+    int level = transformers.containsKey(QUARTER) ? QUARTER : transformers.lastKey();
+    AttentionMaps maps = new AttentionMaps();
+    transformers.get(level).forEach(t -> t.record(maps));
+    forward(g, sample, timestep, context, conditions);
+    transformers.get(level).forEach(t -> t.record(null));
+    return maps;
   }
 
   /**

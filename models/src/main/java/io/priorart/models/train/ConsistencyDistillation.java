@@ -21,6 +21,7 @@ import io.priorart.solver.LatentDiffusionModel;
 import io.priorart.solver.NoiseSchedule;
 import io.priorart.solver.NoiseSource;
 import io.priorart.solver.PriorArtException;
+import io.priorart.solver.Prompt;
 import io.priorart.solver.TensorScope;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -225,7 +226,7 @@ public final class ConsistencyDistillation {
   /** What a caption is to the U-Net, {@code [1, L, width]}. */
   private static HostTensor context(LatentDiffusionModel bound, String caption) {
     try (TensorScope scope = new TensorScope()) {
-      return HostTensor.of(bound.condition(bound.manager(), caption, "", 1).positive());
+      return HostTensor.of(bound.condition(bound.manager(), new Prompt(caption, "", 1)).positive());
     }
   }
 

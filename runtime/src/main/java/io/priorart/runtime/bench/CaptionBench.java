@@ -11,6 +11,7 @@ import io.priorart.runtime.image.Picture;
 import io.priorart.runtime.image.PictureFiles;
 import io.priorart.solver.ErrorKind;
 import io.priorart.solver.PriorArtException;
+import io.priorart.solver.Prompt;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
@@ -163,9 +164,7 @@ public final class CaptionBench {
             plan.parameters(),
             null,
             true,
-            prompt,
-            "",
-            prompt.isEmpty() ? 1 : plan.guidanceScale(),
+            new Prompt(prompt, "", prompt.isEmpty() ? 1 : plan.guidanceScale()),
             seed,
             1,
             truth.width(),

@@ -15,6 +15,7 @@ import io.priorart.solver.LatentDiffusionModel;
 import io.priorart.solver.Linearization;
 import io.priorart.solver.NoiseSource;
 import io.priorart.solver.PriorArtException;
+import io.priorart.solver.Prompt;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
@@ -133,7 +134,8 @@ public final class ModelBench {
         NDArray z = new NoiseSource(0).normal(manager, shape);
         Conditioning text =
             prior.traits().text()
-                ? model.condition(manager, PROMPT, "", plan.guided() ? PROMPT_GUIDANCE : 1)
+                ? model.condition(
+                    manager, new Prompt(PROMPT, "", plan.guided() ? PROMPT_GUIDANCE : 1))
                 : Conditioning.NONE;
         double sigma = prior.schedule().sigma(prior.schedule().trainTimesteps() / 2);
         denoise = seconds(() -> model.denoise(z, sigma, text));

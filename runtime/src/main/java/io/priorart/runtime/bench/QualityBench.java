@@ -21,6 +21,7 @@ import io.priorart.solver.ErrorKind;
 import io.priorart.solver.EvaluationCounts;
 import io.priorart.solver.ParameterSchema;
 import io.priorart.solver.PriorArtException;
+import io.priorart.solver.Prompt;
 import io.priorart.solver.SolverMethod;
 import io.priorart.solver.method.Verdict;
 import java.io.IOException;
@@ -316,9 +317,7 @@ public final class QualityBench {
                 parameters,
                 null,
                 true,
-                "",
-                "",
-                1,
+                Prompt.NONE,
                 seed,
                 contender.samples(),
                 truth.width(),

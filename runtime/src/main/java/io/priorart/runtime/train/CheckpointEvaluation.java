@@ -22,6 +22,7 @@ import io.priorart.solver.LatentDiffusionModel;
 import io.priorart.solver.NoiseSchedule;
 import io.priorart.solver.NoiseSource;
 import io.priorart.solver.PriorArtException;
+import io.priorart.solver.Prompt;
 import io.priorart.solver.TensorScope;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -359,8 +360,8 @@ public final class CheckpointEvaluation {
         try (TensorScope scope = new TensorScope()) {
           z0 = scope.keep(model.encode(crop.picture().pixels().to(manager)));
         }
-        Conditioning text = model.condition(manager, crop.caption(), "", 1);
-        Conditioning none = both ? model.condition(manager, "", "", 1) : null;
+        Conditioning text = model.condition(manager, new Prompt(crop.caption(), "", 1));
+        Conditioning none = both ? model.condition(manager, Prompt.NONE) : null;
         for (int draw = 0; draw < RANGES * DRAWS; draw++) {
           requireGoing();
           int range = draw / DRAWS;

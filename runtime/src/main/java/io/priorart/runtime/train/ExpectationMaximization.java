@@ -23,6 +23,7 @@ import io.priorart.solver.HostTensor;
 import io.priorart.solver.LatentDiffusionModel;
 import io.priorart.solver.NoiseSource;
 import io.priorart.solver.PriorArtException;
+import io.priorart.solver.Prompt;
 import io.priorart.solver.TensorScope;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -174,9 +175,7 @@ public final class ExpectationMaximization {
         parameters,
         null,
         false,
-        "",
-        "",
-        1,
+        Prompt.NONE,
         plan.training().seed() + lap,
         1,
         p.width(),

@@ -22,6 +22,7 @@ import io.priorart.runtime.OperatorRequest;
 import io.priorart.runtime.RestoreListener;
 import io.priorart.runtime.Restorer;
 import io.priorart.solver.HostTensor;
+import io.priorart.solver.Prompt;
 import java.awt.color.ColorSpace;
 import java.awt.color.ICC_Profile;
 import java.io.ByteArrayInputStream;
@@ -471,9 +472,7 @@ class AttachmentsTest {
             Map.of(),
             null,
             true,
-            "",
-            "",
-            1,
+            Prompt.NONE,
             1,
             2,
             0,

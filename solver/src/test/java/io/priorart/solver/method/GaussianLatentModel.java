@@ -8,6 +8,7 @@ import io.priorart.solver.EvaluationCounts;
 import io.priorart.solver.LatentDiffusionModel;
 import io.priorart.solver.Linearization;
 import io.priorart.solver.NoiseSchedule;
+import io.priorart.solver.Prompt;
 import io.priorart.solver.schedule.BetaSchedule;
 import io.priorart.solver.schedule.VariancePreservingSchedule;
 import java.util.function.Supplier;
@@ -155,8 +156,7 @@ class GaussianLatentModel implements LatentDiffusionModel {
   }
 
   @Override
-  public Conditioning condition(
-      NDManager manager, String prompt, String negativePrompt, double guidanceScale) {
+  public Conditioning condition(NDManager manager, Prompt prompt) {
     return Conditioning.NONE;
   }
 
