@@ -15,6 +15,8 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Optional;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import java.util.stream.Stream;
 
 /**
@@ -26,6 +28,12 @@ import java.util.stream.Stream;
  */
 final class CheckpointFolder implements Checkpoint {
   private static final String CARD = "README.md";
+
+  /** A part's weights, or a shard of them, or the index of the shards; with its variant. */
+  private static final Pattern WEIGHTS =
+      Pattern.compile(
+          "(model|diffusion_pytorch_model)(?:\\.([A-Za-z0-9_]+))?(-\\d+-of-\\d+)?\\.safetensors"
+              + "(?:\\.index(?:\\.([A-Za-z0-9_]+))?\\.json)?");
 
   private final Path directory;
   private final String variant;
@@ -74,11 +82,38 @@ final class CheckpointFolder implements Checkpoint {
     return new CheckpointFolder(directory, variant, itself ? part : null);
   }
 
+  /**
+   * What decides what the model computes: no other variant's weights, no file that no part reads.
+   */
   private Stream<Path> files() {
     try {
       return Files.walk(directory)
           .filter(f -> f.toString().matches(".*\\.(safetensors|json|txt|model)"))
+          .filter(this::taken)
           .map(this::contained);
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+  }
+
+  private boolean taken(Path file) {
+    String name = file.getFileName().toString();
+    if (!name.contains(".safetensors")) {
+      return true;
+    }
+    Matcher m = WEIGHTS.matcher(name);
+    if (!m.matches()) {
+      return false;
+    }
+    String own = m.group(2) == null ? m.group(4) : m.group(2);
+    return own == null ? variant == null || !hasVariant(file.getParent()) : own.equals(variant);
+  }
+
+  private boolean hasVariant(Path folder) {
+    try (Stream<Path> files = Files.list(folder)) {
+      return files
+          .map(f -> WEIGHTS.matcher(f.getFileName().toString()))
+          .anyMatch(m -> m.matches() && (variant.equals(m.group(2)) || variant.equals(m.group(4))));
     } catch (IOException e) {
       throw new UncheckedIOException(e);
     }

@@ -146,6 +146,25 @@ class CheckpointTest {
     assertThrows(PriorArtException.class, () -> new ModelSource(folder, "../x", null, List.of()));
   }
 
+  /**
+   * Another variant beside it, or a whole checkpoint in one file, does not change what a model is.
+   */
+  @Test
+  void theHashIsOfWhatIsRead() throws IOException {
+    Path plain = unet.resolve(STEM + ".safetensors");
+    String before = Checkpoint.open(model()).hash();
+    ModelSource half = new ModelSource(folder, "fp16", null, List.of());
+    assertEquals(before, Checkpoint.open(half).hash());
+    Files.write(unet.resolve(STEM + ".fp16.safetensors"), new byte[] {1, 2, 3});
+    Files.write(folder.resolve("all-in-one.safetensors"), new byte[] {1, 2, 3});
+    assertEquals(before, Checkpoint.open(model()).hash());
+    String ofHalf = Checkpoint.open(half).hash();
+    assertNotEquals(before, ofHalf);
+    Files.write(plain, new byte[] {4});
+    assertEquals(ofHalf, Checkpoint.open(half).hash());
+    assertNotEquals(before, Checkpoint.open(model()).hash());
+  }
+
   @Test
   void pickledFilesAreRefusedWithTheWayOut() throws IOException {
     Files.move(unet.resolve(STEM + ".safetensors"), unet.resolve(STEM + ".bin"));

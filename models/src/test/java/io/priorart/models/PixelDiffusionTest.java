@@ -54,6 +54,18 @@ class PixelDiffusionTest {
       assertClose(io, "unet/output", prior.trace("unet", inputs), tolerance);
       assertTrue(prior.traits().pixelSpace() && !prior.traits().text());
       assertThrows(PriorArtException.class, () -> prior.trace("vae.encoder", inputs));
+      try (NDManager manager = prior.bind(8, 8).manager().newSubManager();
+          Linearization at =
+              ((PicturePrior) prior)
+                  .network()
+                  .linearize(
+                      "forward",
+                      0,
+                      inputs.get("sample").to(manager),
+                      inputs.get("timestep").to(manager))) {
+        NDArray gradient = at.pullback(io.read("unet/cotangent").to(manager));
+        assertClose(io, "unet/sample.grad", HostTensor.of(gradient), tolerance);
+      }
     }
   }
 
