@@ -99,23 +99,13 @@ abstract class BoundPrior implements LatentDiffusionModel {
 
   /** A linearisation whose pullbacks are counted. */
   static Linearization counted(Linearization inner, AtomicLong pullbacks) {
-    return new Linearization() {
-      @Override
-      public NDArray value() {
-        return inner.value();
-      }
-
-      @Override
-      public NDArray pullback(NDArray cotangent) {
-        pullbacks.incrementAndGet();
-        return inner.pullback(cotangent);
-      }
-
-      @Override
-      public void close() {
-        inner.close();
-      }
-    };
+    return Linearization.of(
+        inner.value(),
+        cotangent -> {
+          pullbacks.incrementAndGet();
+          return inner.pullback(cotangent);
+        },
+        inner::close);
   }
 
   /** A call's arguments; owns all but the first and those added by {@link #with}. */
@@ -167,23 +157,13 @@ abstract class BoundPrior implements LatentDiffusionModel {
         close();
         throw e;
       }
-      return new Linearization() {
-        @Override
-        public NDArray value() {
-          return inner.value();
-        }
-
-        @Override
-        public NDArray pullback(NDArray cotangent) {
-          return timed(() -> inner.pullback(cotangent));
-        }
-
-        @Override
-        public void close() {
-          inner.close();
-          Arguments.this.close();
-        }
-      };
+      return Linearization.of(
+          inner.value(),
+          cotangent -> timed(() -> inner.pullback(cotangent)),
+          () -> {
+            inner.close();
+            Arguments.this.close();
+          });
     }
 
     @Override

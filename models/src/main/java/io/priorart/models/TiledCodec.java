@@ -6,7 +6,6 @@ import ai.djl.ndarray.index.NDIndex;
 import ai.djl.ndarray.types.Shape;
 import io.priorart.solver.Linearization;
 import java.util.Arrays;
-import java.util.function.UnaryOperator;
 
 /**
  * An auto-encoder that works tile by tile, for pictures whose feature maps would not fit in memory:
@@ -114,9 +113,8 @@ final class TiledCodec {
 
   Linearization encodeAt(NDArray x) {
     NDArray at = x.duplicate();
-    return again(
+    return Linearization.of(
         encode(x),
-        at,
         cotangent -> {
           NDArray gradient = cotangent.getManager().zeros(at.getShape());
           each(
@@ -130,14 +128,14 @@ final class TiledCodec {
                 }
               });
           return gradient;
-        });
+        },
+        at::close);
   }
 
   Linearization decodeAt(NDArray z) {
     NDArray at = z.duplicate();
-    return again(
+    return Linearization.of(
         decode(z),
-        at,
         cotangent -> {
           NDArray gradient = cotangent.getManager().zeros(at.getShape());
           each(
@@ -152,26 +150,8 @@ final class TiledCodec {
                 }
               });
           return gradient;
-        });
-  }
-
-  private static Linearization again(NDArray value, NDArray at, UnaryOperator<NDArray> pullback) {
-    return new Linearization() {
-      @Override
-      public NDArray value() {
-        return value;
-      }
-
-      @Override
-      public NDArray pullback(NDArray cotangent) {
-        return pullback.apply(cotangent);
-      }
-
-      @Override
-      public void close() {
-        at.close();
-      }
-    };
+        },
+        at::close);
   }
 
   private static int size(NDArray x, int axis) {

@@ -35,6 +35,15 @@ public interface Linearization extends AutoCloseable {
    * @param transpose the map's transpose
    */
   static Linearization linear(NDArray value, UnaryOperator<NDArray> transpose) {
+    return of(value, transpose, () -> {});
+  }
+
+  /**
+   * Of its parts.
+   *
+   * @param close what {@link #close()} does
+   */
+  static Linearization of(NDArray value, UnaryOperator<NDArray> pullback, Runnable close) {
     return new Linearization() {
       @Override
       public NDArray value() {
@@ -43,11 +52,13 @@ public interface Linearization extends AutoCloseable {
 
       @Override
       public NDArray pullback(NDArray cotangent) {
-        return transpose.apply(cotangent);
+        return pullback.apply(cotangent);
       }
 
       @Override
-      public void close() {}
+      public void close() {
+        close.run();
+      }
     };
   }
 }

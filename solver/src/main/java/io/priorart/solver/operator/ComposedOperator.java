@@ -82,29 +82,21 @@ public final class ComposedOperator implements ForwardOperator {
       chain.forEach(Linearization::close);
       throw e;
     }
-    return new Linearization() {
-      @Override
-      public NDArray value() {
-        return chain.peek().value();
-      }
-
-      @Override
-      public NDArray pullback(NDArray cotangent) {
-        return TensorScope.only(
-            () -> {
-              NDArray v = cotangent;
-              for (Linearization link : chain) {
-                v = link.pullback(v);
-              }
-              return v;
-            });
-      }
-
-      @Override
-      public void close() {
-        chain.forEach(Linearization::close);
-      }
-    };
+    return Linearization.of(
+        chain.peek().value(),
+        cotangent -> {
+          return TensorScope.only(
+              () -> {
+                NDArray v = cotangent;
+                for (Linearization link : chain) {
+                  v = link.pullback(v);
+                }
+                return v;
+              });
+        },
+        () -> {
+          chain.forEach(Linearization::close);
+        });
   }
 
   @Override

@@ -138,21 +138,12 @@ class GaussianLatentModel implements LatentDiffusionModel {
   private Linearization linear(Supplier<NDArray> map, double[][] matrix, Shape in, int slot) {
     NDArray value = map.get();
     double[][] transposed = Matrices.transpose(matrix);
-    return new Linearization() {
-      @Override
-      public NDArray value() {
-        return value;
-      }
-
-      @Override
-      public NDArray pullback(NDArray cotangent) {
-        counts[slot]++;
-        return DenseOperator.Maps.linear(cotangent, transposed, in);
-      }
-
-      @Override
-      public void close() {}
-    };
+    return Linearization.linear(
+        value,
+        cotangent -> {
+          counts[slot]++;
+          return DenseOperator.Maps.linear(cotangent, transposed, in);
+        });
   }
 
   @Override

@@ -196,22 +196,8 @@ class SolverContractTest {
     }
 
     private Linearization watched(Linearization inner, Part part) {
-      return new Linearization() {
-        @Override
-        public NDArray value() {
-          return inner.value();
-        }
-
-        @Override
-        public NDArray pullback(NDArray cotangent) {
-          return visit(part, inner.pullback(cotangent));
-        }
-
-        @Override
-        public void close() {
-          inner.close();
-        }
-      };
+      return Linearization.of(
+          inner.value(), cotangent -> visit(part, inner.pullback(cotangent)), inner::close);
     }
   }
 

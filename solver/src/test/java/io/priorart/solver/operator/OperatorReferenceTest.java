@@ -320,20 +320,7 @@ class OperatorReferenceTest {
     @Override
     public Linearization at(NDArray x) {
       NDArray value = x.square();
-      return new Linearization() {
-        @Override
-        public NDArray value() {
-          return value;
-        }
-
-        @Override
-        public NDArray pullback(NDArray cotangent) {
-          return cotangent.mul(x).mul(2);
-        }
-
-        @Override
-        public void close() {}
-      };
+      return Linearization.linear(value, cotangent -> cotangent.mul(x).mul(2));
     }
   }
 
