@@ -125,14 +125,18 @@ public final class ScriptBuilder {
     code.append("      else:\n");
     code.append("        u = t\n");
     int type = convert ? options.precision().scalarType() : 6;
-    code.append("      v = torch.to(u, ").append(type).append(", False, False, None)\n");
+    String converted = "torch.to(u, " + type + ", False, False, ";
     if (convert && options.channelsLast()) {
-      code.append("      if torch.eq(torch.dim(v), 4):\n");
-      code.append("        c = torch.contiguous(v, memory_format=2)\n");
+      // type and layout in one pass; what has the type may have the layout, too, and is not copied
+      code.append("      if torch.ne(torch.dim(u), 4):\n");
+      code.append("        c = ").append(converted).append("None)\n");
       code.append("      else:\n");
-      code.append("        c = v\n");
+      code.append("        if torch.eq(ops.prim.dtype(u), ").append(type).append("):\n");
+      code.append("          c = torch.contiguous(u, memory_format=2)\n");
+      code.append("        else:\n");
+      code.append("          c = ").append(converted).append("2)\n");
     } else {
-      code.append("      c = v\n");
+      code.append("      c = ").append(converted).append("None)\n");
     }
     if (convert) {
       code.append("      o = c\n");
