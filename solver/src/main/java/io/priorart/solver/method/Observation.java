@@ -25,6 +25,9 @@ final class Observation {
   /** Probes of {@link #meanSquaredRow}; exact at no more entries than this. */
   private static final int PROBES = 8;
 
+  /** Of {@link #squaredNorm}; what is left out is below a percent for the operators here. */
+  private static final int POWER_ITERATIONS = 30;
+
   private final ForwardOperator operator;
   private final NDArray measurement;
   private final NDArray observed;
@@ -149,6 +152,34 @@ final class Observation {
       gammas[i] = FinalDataStep.weight(linear, sample(i), x.get(i + ":" + (i + 1)));
     }
     return proximal(linear, x, gammas);
+  }
+
+  /**
+   * {@code ||A||^2}, the largest eigenvalue of {@code A^T A}, by power iteration from a fixed seed.
+   */
+  double squaredNorm(LinearOperator linear) {
+    try (TensorScope scope = new TensorScope()) {
+      SplittableRandom random = new SplittableRandom(0x5eed);
+      Shape shape = new Shape(1).addAll(linear.imageShape());
+      float[] start = new float[Math.toIntExact(shape.size())];
+      for (int i = 0; i < start.length; i++) {
+        start[i] = (float) random.nextDouble(-1, 1);
+      }
+      NDArray v = measurement.getManager().create(start, shape);
+      double norm = 0;
+      for (int i = 0; i < POWER_ITERATIONS; i++) {
+        double length = Math.sqrt(sumsOfSquares(v)[0]);
+        if (length == 0) {
+          break;
+        }
+        NDArray unit = v.div(length);
+        NDArray mapped = linear.apply(unit);
+        NDArray seen = observed == null ? mapped : mapped.mul(observed);
+        norm = sumsOfSquares(seen)[0];
+        v = linear.adjoint(seen);
+      }
+      return norm;
+    }
   }
 
   /**

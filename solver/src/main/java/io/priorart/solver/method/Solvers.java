@@ -21,6 +21,7 @@ public final class Solvers {
           DiffPir.METHOD,
           Rad.METHOD,
           Mmps.METHOD,
+          PnpFlow.METHOD,
           ProxDiffusion.METHOD,
           ReSample.METHOD,
           Dps.METHOD,

@@ -23,6 +23,9 @@ import org.junit.jupiter.api.Test;
  * Monte-Carlo errors.
  */
 class OracleTest {
+  private static final List<Class<?>> METHODS_OF_PICTURES =
+      List.of(DiffPir.class, Mmps.class, PnpFlow.class);
+
   private static final int CHAINS = 128;
   private static final int REFERENCE_CHAINS = 600;
 
@@ -131,6 +134,18 @@ class OracleTest {
   void diffPirPaper() {
     DiffPir.Spec spec = DiffPir.METHOD.presets().get("paper");
     check(4, CHAINS, new DiffPir(spec), (reference, random) -> reference.diffPir(spec, random));
+  }
+
+  @Test
+  void pnpFlowFast() {
+    PnpFlow.Spec spec = PnpFlow.METHOD.presets().get("fast");
+    check(6, 512, new PnpFlow(spec), (reference, random) -> reference.pnpFlow(spec, random));
+  }
+
+  @Test
+  void pnpFlowPaper() {
+    PnpFlow.Spec spec = PnpFlow.METHOD.presets().get("paper");
+    check(4, CHAINS, new PnpFlow(spec), (reference, random) -> reference.pnpFlow(spec, random));
   }
 
   /** One best picture has no statistics: it is the reference's, and the controls are not. */
@@ -349,7 +364,8 @@ class OracleTest {
       NDArray x =
           solver.solve(
               oracle.problem(operator),
-              oracle.model(manager, solver instanceof DiffPir || solver instanceof Mmps),
+              oracle.model(
+                  manager, METHODS_OF_PICTURES.stream().anyMatch(m -> m.isInstance(solver))),
               SolveContext.of(manager, 1000 + seed),
               chains);
       return oracle.statistics(GaussianOracle.samples(x));

@@ -122,6 +122,32 @@ final class Reference {
     throw new AssertionError("no steps");
   }
 
+  /** PnP-Flow, algorithm 3, in its own form: times from 0 to 1, data at 1. */
+  double[] pnpFlow(PnpFlow.Spec spec, SplittableRandom random) {
+    double[][] prior = times(oracle.codec, times(oracle.covariance, transpose(oracle.codec)));
+    double[] centre = times(oracle.codec, oracle.mean);
+    double[] v = normal(random, GaussianOracle.D);
+    for (int i = 0; i < 1000; i++) {
+      v = times(back, times(oracle.a, scaled(v, 1 / Math.sqrt(dot(v, v)))));
+    }
+    double norm = Math.sqrt(dot(v, v));
+    double[] x = times(back, oracle.y);
+    for (int i = 0; i < spec.steps(); i++) {
+      double t = Math.max(1.0 * i / spec.steps(), 1 / (1 + Math.sqrt(1 / alphaBar[999] - 1)));
+      double weight = Math.pow(1 - 1.0 * i / spec.steps(), spec.alpha());
+      double[] z = plus(x, spec.stepSize() * weight / norm, times(back, misfit(x)));
+      double[][] gain =
+          pictureGains.computeIfAbsent((1 - t) / t, s -> GaussianLatentModel.gain(prior, s));
+      double[] sum = new double[GaussianOracle.D];
+      for (int k = 0; k < spec.draws(); k++) {
+        double[] on = plus(scaled(z, t), 1 - t, normal(random, GaussianOracle.D));
+        sum = plus(sum, 1, plus(centre, 1, times(gain, plus(scaled(on, 1 / t), -1, centre))));
+      }
+      x = scaled(sum, 1.0 / spec.draws());
+    }
+    return x;
+  }
+
   /** MMPS with the linear system solved by as many conjugate gradients. */
   double[] mmps(Mmps.Spec spec, SplittableRandom random) {
     double[][] prior = times(oracle.codec, times(oracle.covariance, transpose(oracle.codec)));
