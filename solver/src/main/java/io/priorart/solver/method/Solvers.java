@@ -22,6 +22,7 @@ public final class Solvers {
           Rad.METHOD,
           Mmps.METHOD,
           PnpFlow.METHOD,
+          RedDiff.METHOD,
           ProxDiffusion.METHOD,
           ReSample.METHOD,
           Dps.METHOD,

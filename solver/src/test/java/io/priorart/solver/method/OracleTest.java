@@ -24,7 +24,7 @@ import org.junit.jupiter.api.Test;
  */
 class OracleTest {
   private static final List<Class<?>> METHODS_OF_PICTURES =
-      List.of(DiffPir.class, Mmps.class, PnpFlow.class);
+      List.of(DiffPir.class, Mmps.class, PnpFlow.class, RedDiff.class);
 
   private static final int CHAINS = 128;
   private static final int REFERENCE_CHAINS = 600;
@@ -146,6 +146,18 @@ class OracleTest {
   void pnpFlowPaper() {
     PnpFlow.Spec spec = PnpFlow.METHOD.presets().get("paper");
     check(4, CHAINS, new PnpFlow(spec), (reference, random) -> reference.pnpFlow(spec, random));
+  }
+
+  @Test
+  void redDiffFast() {
+    RedDiff.Spec spec = RedDiff.METHOD.presets().get("fast");
+    check(6, 512, new RedDiff(spec), (reference, random) -> reference.redDiff(spec, random));
+  }
+
+  @Test
+  void redDiffPaper() {
+    RedDiff.Spec spec = RedDiff.METHOD.presets().get("paper");
+    check(2, CHAINS, new RedDiff(spec), (reference, random) -> reference.redDiff(spec, random));
   }
 
   /** One best picture has no statistics: it is the reference's, and the controls are not. */

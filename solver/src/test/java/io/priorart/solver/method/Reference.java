@@ -148,6 +148,38 @@ final class Reference {
     return x;
   }
 
+  /**
+   * RED-diff, algorithm 1, in its own form: {@code alpha mu + sigma xi} and the noise predicted.
+   */
+  double[] redDiff(RedDiff.Spec spec, SplittableRandom random) {
+    double[][] prior = times(oracle.codec, times(oracle.covariance, transpose(oracle.codec)));
+    double[] centre = times(oracle.codec, oracle.mean);
+    double[] mu = new double[GaussianOracle.D];
+    double[] m = new double[GaussianOracle.D];
+    double[] v = new double[GaussianOracle.D];
+    for (int i = 0; i < spec.steps(); i++) {
+      int timestep = (int) Math.round(1000 - i * 1000.0 / spec.steps()) - 1;
+      double alpha = Math.sqrt(alphaBar[timestep]);
+      double sigma = Math.sqrt(1 - alphaBar[timestep]);
+      double[] xi = normal(random, GaussianOracle.D);
+      double[] xt = plus(scaled(mu, alpha), sigma, xi);
+      double[][] gain =
+          pictureGains.computeIfAbsent(sigma / alpha, s -> GaussianLatentModel.gain(prior, s));
+      double[] clean = plus(centre, 1, times(gain, plus(scaled(xt, 1 / alpha), -1, centre)));
+      double[] predicted = scaled(plus(xt, -alpha, clean), 1 / sigma);
+      double[] data = times(back, misfit(mu));
+      for (int j = 0; j < mu.length; j++) {
+        double g = spec.lambda() * sigma / alpha * (predicted[j] - xi[j]) - data[j];
+        m[j] = 0.9 * m[j] + 0.1 * g;
+        v[j] = 0.999 * v[j] + 0.001 * g * g;
+        double first = m[j] / (1 - Math.pow(0.9, i + 1));
+        double second = v[j] / (1 - Math.pow(0.999, i + 1));
+        mu[j] -= spec.learningRate() * first / (Math.sqrt(second) + 1e-8);
+      }
+    }
+    return mu;
+  }
+
   /** MMPS with the linear system solved by as many conjugate gradients. */
   double[] mmps(Mmps.Spec spec, SplittableRandom random) {
     double[][] prior = times(oracle.codec, times(oracle.covariance, transpose(oracle.codec)));
