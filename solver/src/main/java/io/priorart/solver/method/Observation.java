@@ -26,7 +26,7 @@ final class Observation {
   private static final int PROBES = 8;
 
   /** Of {@link #squaredNorm}; what is left out is below a percent for the operators here. */
-  private static final int POWER_ITERATIONS = 30;
+  private static final int POWER_ITERATIONS = 60;
 
   private final ForwardOperator operator;
   private final NDArray measurement;

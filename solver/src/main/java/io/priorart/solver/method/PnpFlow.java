@@ -31,6 +31,9 @@ import java.util.Set;
  * <p>Deviations, and why: the step is divided by the squared norm of A, so that one setting is
  * stable for every operator; levels are bounded by what the prior was trained on; it starts at
  * {@code A^T y}, which the first step replaces by the prior's own estimate of pure noise.
+ *
+ * <p>{@code fast} was chosen among steps of 1 to 1.9 and alpha of 0 to 1, for missing pixels and
+ * super-resolution on one tuning photograph: a longer step and a smaller alpha were better.
  */
 public final class PnpFlow extends LatentSolver {
   public static final SolverMethod<Spec> METHOD =
@@ -41,7 +44,7 @@ public final class PnpFlow extends LatentSolver {
               + " arXiv 2410.02423",
           Set.of(Need.MODEL, Need.LINEAR, Need.PIXEL_SPACE),
           Spec.class,
-          Map.of("fast", new Spec(50, 1, 1, 0.5), "paper", new Spec(100, 5, 1, 0.5)),
+          Map.of("fast", new Spec(50, 1, 1.5, 0.1), "paper", new Spec(100, 5, 1, 0.5)),
           PnpFlow::new);
 
   /**
@@ -49,7 +52,7 @@ public final class PnpFlow extends LatentSolver {
    *
    * @param steps times on the path
    * @param draws of noise averaged at each
-   * @param stepSize of the data's gradient, 1 is the largest that cannot overshoot
+   * @param stepSize of the data's gradient; 1 fits the strongest direction of A at once
    * @param alpha how the gradient's weight falls along the path
    */
   public record Spec(

@@ -34,6 +34,9 @@ import java.util.Set;
  * <p>Deviations, and why: the data's gradient is that of half the sum of squares, not of a mean
  * over entries, whose number differs between measurement and picture; it starts at zero, as the
  * implementation of InverseBench does, because not every operator has a pseudo-inverse.
+ *
+ * <p>{@code fast}'s rate was the best of 0.1, 0.05 and 0.02 for missing pixels, super-resolution
+ * and blur together on one tuning photograph, by 0.1 to 1.4 dB.
  */
 public final class RedDiff extends LatentSolver {
   public static final SolverMethod<Spec> METHOD =
@@ -44,7 +47,7 @@ public final class RedDiff extends LatentSolver {
               + " Models, ICLR 2024, arXiv 2305.04391",
           Set.of(Need.MODEL, Need.PIXEL_SPACE),
           Spec.class,
-          Map.of("fast", new Spec(100, 0.1, 0.25), "paper", new Spec(1000, 0.1, 0.25)),
+          Map.of("fast", new Spec(100, 0.02, 0.25), "paper", new Spec(1000, 0.1, 0.25)),
           RedDiff::new);
 
   /**

@@ -23,6 +23,7 @@ public final class Solvers {
           Mmps.METHOD,
           PnpFlow.METHOD,
           RedDiff.METHOD,
+          Daps.METHOD,
           ProxDiffusion.METHOD,
           ReSample.METHOD,
           Dps.METHOD,

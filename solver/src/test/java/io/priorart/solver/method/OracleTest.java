@@ -24,7 +24,7 @@ import org.junit.jupiter.api.Test;
  */
 class OracleTest {
   private static final List<Class<?>> METHODS_OF_PICTURES =
-      List.of(DiffPir.class, Mmps.class, PnpFlow.class, RedDiff.class);
+      List.of(DiffPir.class, Mmps.class, PnpFlow.class, RedDiff.class, Daps.class);
 
   private static final int CHAINS = 128;
   private static final int REFERENCE_CHAINS = 600;
@@ -158,6 +158,18 @@ class OracleTest {
   void redDiffPaper() {
     RedDiff.Spec spec = RedDiff.METHOD.presets().get("paper");
     check(2, CHAINS, new RedDiff(spec), (reference, random) -> reference.redDiff(spec, random));
+  }
+
+  @Test
+  void dapsFast() {
+    Daps.Spec spec = Daps.METHOD.presets().get("fast");
+    check(6, 512, new Daps(spec), (reference, random) -> reference.daps(spec, random));
+  }
+
+  @Test
+  void dapsPaper() {
+    Daps.Spec spec = Daps.METHOD.presets().get("paper");
+    check(1, CHAINS, new Daps(spec), (reference, random) -> reference.daps(spec, random));
   }
 
   /** One best picture has no statistics: it is the reference's, and the controls are not. */

@@ -122,18 +122,61 @@ final class Reference {
     throw new AssertionError("no steps");
   }
 
+  /** The largest eigenvalue of {@code A^T A}. */
+  private double squaredNorm() {
+    double[] v = normal(new SplittableRandom(1), GaussianOracle.D);
+    for (int i = 0; i < 1000; i++) {
+      v = times(back, times(oracle.a, scaled(v, 1 / Math.sqrt(dot(v, v)))));
+    }
+    return Math.sqrt(dot(v, v));
+  }
+
+  /** DAPS, algorithm 1. */
+  double[] daps(Daps.Spec spec, SplittableRandom random) {
+    double[][] prior = times(oracle.codec, times(oracle.covariance, transpose(oracle.codec)));
+    double[] centre = times(oracle.codec, oracle.mean);
+    double high = Math.min(spec.startSigma(), Math.sqrt(1 / alphaBar[999] - 1));
+    double low = Math.max(spec.endSigma(), Math.sqrt(1 / alphaBar[0] - 1));
+    double tau = spec.tau() == 0 ? GaussianOracle.SIGMA : spec.tau();
+    double norm = squaredNorm();
+    double[] x = scaled(normal(random, GaussianOracle.D), high);
+    for (int i = 0; ; i++) {
+      double sigma = level(i, spec.levels(), high, low);
+      double[] clean = x;
+      for (int k = 0; k < spec.odeSteps(); k++) {
+        double from = spec.odeSteps() == 1 ? sigma : level(k, spec.odeSteps(), sigma, low);
+        double to = k == spec.odeSteps() - 1 ? 0 : level(k + 1, spec.odeSteps(), sigma, low);
+        double[][] gain =
+            pictureGains.computeIfAbsent(from, s -> GaussianLatentModel.gain(prior, s));
+        double[] estimate = plus(centre, 1, times(gain, plus(clean, -1, centre)));
+        clean = plus(estimate, to / from, plus(clean, -1, estimate));
+      }
+      double eta = spec.stepSize() / (1 / (sigma * sigma) + norm / (tau * tau));
+      double[] u = clean;
+      for (int k = 0; k < spec.langevinSteps(); k++) {
+        double[] score =
+            plus(
+                scaled(plus(clean, -1, u), 1 / (sigma * sigma)),
+                1 / (tau * tau),
+                times(back, misfit(u)));
+        u = plus(plus(u, eta, score), Math.sqrt(2 * eta), normal(random, GaussianOracle.D));
+      }
+      if (i == spec.levels() - 1) {
+        return u;
+      }
+      x = plus(u, level(i + 1, spec.levels(), high, low), normal(random, GaussianOracle.D));
+    }
+  }
+
   /** PnP-Flow, algorithm 3, in its own form: times from 0 to 1, data at 1. */
   double[] pnpFlow(PnpFlow.Spec spec, SplittableRandom random) {
     double[][] prior = times(oracle.codec, times(oracle.covariance, transpose(oracle.codec)));
     double[] centre = times(oracle.codec, oracle.mean);
-    double[] v = normal(random, GaussianOracle.D);
-    for (int i = 0; i < 1000; i++) {
-      v = times(back, times(oracle.a, scaled(v, 1 / Math.sqrt(dot(v, v)))));
-    }
-    double norm = Math.sqrt(dot(v, v));
+    double norm = squaredNorm();
     double[] x = times(back, oracle.y);
     for (int i = 0; i < spec.steps(); i++) {
       double t = Math.max(1.0 * i / spec.steps(), 1 / (1 + Math.sqrt(1 / alphaBar[999] - 1)));
+      t = Math.min(t, 1 / (1 + Math.sqrt(1 / alphaBar[0] - 1)));
       double weight = Math.pow(1 - 1.0 * i / spec.steps(), spec.alpha());
       double[] z = plus(x, spec.stepSize() * weight / norm, times(back, misfit(x)));
       double[][] gain =
