@@ -53,7 +53,7 @@ public final class Daps extends LatentSolver {
   /**
    * Parameters.
    *
-   * @param levels of noise
+   * @param steps noise levels
    * @param odeSteps evaluations at each
    * @param langevinSteps at each
    * @param stepSize of Langevin's, relative to the target's curvature
@@ -62,7 +62,7 @@ public final class Daps extends LatentSolver {
    * @param endSigma last noise level, raised to the checkpoint's smallest
    */
   public record Spec(
-      @Parameter(doc = "Noise levels", min = 1, max = 1000) int levels,
+      @Parameter(doc = "Noise levels", min = 1, max = 1000) int steps,
       @Parameter(doc = "Denoiser evaluations at each level", min = 1, max = 100) int odeSteps,
       @Parameter(doc = "Langevin steps at each level", min = 1, max = 10000) int langevinSteps,
       @Parameter(
@@ -115,12 +115,12 @@ public final class Daps extends LatentSolver {
     double norm = operator instanceof LinearOperator linear ? y.squaredNorm(linear) : 1;
     double tau = spec.tau() == 0 ? y.sigma() : spec.tau();
     double[] sigma =
-        NoiseLevels.karras(model.schedule(), spec.levels(), spec.startSigma(), spec.endSigma());
+        NoiseLevels.karras(model.schedule(), spec.steps(), spec.startSigma(), spec.endSigma());
     NDArray x;
     try (TensorScope scope = new TensorScope()) {
       x = scope.keep(noise(context, work, model, chains).mul(sigma[0]));
     }
-    for (int i = 0; i < spec.levels(); i++) {
+    for (int i = 0; i < spec.steps(); i++) {
       try (TensorScope scope = new TensorScope()) {
         NDArray clean = clean(model, context, x, sigma[i]);
         double eta = spec.stepSize() / (1 / (sigma[i] * sigma[i]) + norm / (tau * tau));
@@ -137,7 +137,7 @@ public final class Daps extends LatentSolver {
             u = next;
           }
         }
-        context.step(i + 1, spec.levels(), y.rms(y.residual(u)));
+        context.step(i + 1, spec.steps(), y.rms(y.residual(u)));
         preview(context, i + 1, u);
         NDArray next =
             sigma[i + 1] == 0 ? u : u.add(noise(context, work, model, chains).mul(sigma[i + 1]));

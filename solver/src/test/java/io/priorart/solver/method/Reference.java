@@ -141,7 +141,7 @@ final class Reference {
     double norm = squaredNorm();
     double[] x = scaled(normal(random, GaussianOracle.D), high);
     for (int i = 0; ; i++) {
-      double sigma = level(i, spec.levels(), high, low);
+      double sigma = level(i, spec.steps(), high, low);
       double[] clean = x;
       for (int k = 0; k < spec.odeSteps(); k++) {
         double from = spec.odeSteps() == 1 ? sigma : level(k, spec.odeSteps(), sigma, low);
@@ -161,10 +161,10 @@ final class Reference {
                 times(back, misfit(u)));
         u = plus(plus(u, eta, score), Math.sqrt(2 * eta), normal(random, GaussianOracle.D));
       }
-      if (i == spec.levels() - 1) {
+      if (i == spec.steps() - 1) {
         return u;
       }
-      x = plus(u, level(i + 1, spec.levels(), high, low), normal(random, GaussianOracle.D));
+      x = plus(u, level(i + 1, spec.steps(), high, low), normal(random, GaussianOracle.D));
     }
   }
 
