@@ -46,6 +46,28 @@ public record Conditioning(
         positive, negative, guidanceScale, positivePooled, negativePooled, suppression);
   }
 
+  /** This with another embedding of the prompt. */
+  public Conditioning withPositive(NDArray embedding) {
+    return new Conditioning(
+        embedding, negative, guidanceScale, positivePooled, negativePooled, suppression);
+  }
+
+  /** This with another embedding of the negative prompt. */
+  public Conditioning withNegative(NDArray embedding) {
+    return new Conditioning(
+        positive, embedding, guidanceScale, positivePooled, negativePooled, suppression);
+  }
+
+  /** The prompt's branch alone, without guidance. */
+  public Conditioning positiveAlone() {
+    return new Conditioning(positive, null, 1, positivePooled, null, suppression);
+  }
+
+  /** The negative prompt's branch alone, as if it were the prompt. */
+  public Conditioning negativeAlone() {
+    return new Conditioning(negative, null, 1, negativePooled, null, null);
+  }
+
   /** Whether two branches have to be evaluated. */
   public boolean guided() {
     return negative != null && guidanceScale != 1;

@@ -84,6 +84,18 @@ public interface LatentDiffusionModel {
   Linearization denoiseAt(NDArray z, double sigma, Conditioning conditioning);
 
   /**
+   * {@link #denoise(NDArray, double, Conditioning)} linearised in {@code conditioning.positive()}:
+   * the pullback has that embedding's shape. Without guidance, one evaluation.
+   *
+   * @param conditioning not {@linkplain Conditioning#guided guided}, its embedding {@code [N,
+   *     tokens, width]}
+   * @throws PriorArtException FAILED_PRECONDITION for a model without text
+   */
+  default Linearization denoiseAtText(NDArray z, double sigma, Conditioning conditioning) {
+    throw new PriorArtException(ErrorKind.FAILED_PRECONDITION, "model: takes no text");
+  }
+
+  /**
    * Text embeddings for this model, in {@code manager}.
    *
    * @throws PriorArtException INVALID_ARGUMENT, or FAILED_PRECONDITION for words that it does not

@@ -35,6 +35,10 @@ public sealed class NoiseSource {
       this.draws = List.copyOf(draws).iterator();
     }
 
+    /** Recorded draws are in order already. */
+    @Override
+    public void restart(long seed, long index) {}
+
     @Override
     public HostTensor normal(Shape shape) {
       if (!draws.hasNext()) {

@@ -2,23 +2,38 @@ package io.priorart.solver;
 
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
+import ai.djl.ndarray.types.Shape;
 import java.time.Duration;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
 import java.util.Map;
 import java.util.function.BooleanSupplier;
 
 /**
- * One solve's surroundings: its seeded noise, its manager, progress, and the reasons to stop. Used
- * by one thread.
+ * One solve's surroundings: its seeded noise, its manager, progress, what is kept of it, and the
+ * reasons to stop. Used by one thread, for one solve.
  */
 public final class SolveContext {
   private final NDManager manager;
   private final Conditioning conditioning;
   private final long seed;
-  private final NoiseSource noise;
+  private final int samples;
+
+  /** Of each sample, made when first asked for. */
+  private final List<NoiseSource> noise;
+
   private final SolveListener listener;
+  private final SolveStates states;
   private final BooleanSupplier cancelled;
   private final long deadlineNanos;
   private final boolean hasDeadline;
+  private final boolean keepBest;
+
+  private long stream = -1;
+  private HostTensor best;
+  private int bestStep;
+  private int cutShortAfter;
 
   /**
    * A solve without text.
@@ -53,36 +68,109 @@ public final class SolveContext {
         manager,
         conditioning,
         seed,
-        new NoiseSource(seed),
+        1,
+        null,
         listener,
+        SolveStates.NONE,
         cancelled,
         budget == null ? 0 : System.nanoTime() + budget.toNanos(),
-        budget != null);
+        budget != null,
+        false);
   }
 
   private SolveContext(
       NDManager manager,
       Conditioning conditioning,
       long seed,
-      NoiseSource noise,
+      int samples,
+      NoiseSource first,
       SolveListener listener,
+      SolveStates states,
       BooleanSupplier cancelled,
       long deadlineNanos,
-      boolean hasDeadline) {
+      boolean hasDeadline,
+      boolean keepBest) {
     this.manager = manager;
     this.conditioning = conditioning;
     this.seed = seed;
-    this.noise = noise;
+    this.samples = samples;
+    noise = new ArrayList<>(List.of(first == null ? new NoiseSource(seed) : first));
     this.listener = listener;
+    this.states = states;
     this.cancelled = cancelled;
     this.deadlineNanos = deadlineNanos;
     this.hasDeadline = hasDeadline;
+    this.keepBest = keepBest;
   }
 
-  /** This with its noise from elsewhere. */
+  /** This with its noise from elsewhere, for one sample. */
   public SolveContext withNoise(NoiseSource other) {
     return new SolveContext(
-        manager, conditioning, seed, other, listener, cancelled, deadlineNanos, hasDeadline);
+        manager,
+        conditioning,
+        seed,
+        1,
+        other,
+        listener,
+        states,
+        cancelled,
+        deadlineNanos,
+        hasDeadline,
+        keepBest);
+  }
+
+  /**
+   * This for a batch of samples; sample {@code k} draws what a solve alone with {@code seed + k}
+   * draws.
+   */
+  public SolveContext withSamples(int count) {
+    return new SolveContext(
+        manager,
+        conditioning,
+        seed,
+        count,
+        null,
+        listener,
+        states,
+        cancelled,
+        deadlineNanos,
+        hasDeadline,
+        keepBest);
+  }
+
+  /** This with its state kept between steps, or gone on from. */
+  public SolveContext withStates(SolveStates kept) {
+    return new SolveContext(
+        manager,
+        conditioning,
+        seed,
+        samples,
+        null,
+        listener,
+        kept,
+        cancelled,
+        deadlineNanos,
+        hasDeadline,
+        keepBest);
+  }
+
+  /**
+   * This, but a solve that is cancelled or out of time gives its last estimate, if it has one,
+   * instead of failing; {@link #cutShortAfter} then says so.
+   */
+  public SolveContext keepingBest() {
+    return new SolveContext(
+        manager,
+        conditioning,
+        seed,
+        samples,
+        null,
+        listener,
+        states,
+        cancelled,
+        deadlineNanos,
+        hasDeadline,
+        true);
   }
 
   /** No listener, no cancellation, no deadline. */
@@ -103,8 +191,56 @@ public final class SolveContext {
     return seed;
   }
 
+  /** How many samples are solved as one batch. */
+  public int samples() {
+    return samples;
+  }
+
+  /** Of the first sample, and of what all of them share. */
   public NoiseSource noise() {
-    return noise;
+    return noise(0);
+  }
+
+  /** Of sample {@code k}: that of a solve alone with {@code seed + k}. */
+  public NoiseSource noise(int k) {
+    while (noise.size() <= k) {
+      NoiseSource next = new NoiseSource(seed + noise.size());
+      if (stream >= 0) {
+        next.restart(seed + noise.size(), stream);
+      }
+      noise.add(next);
+    }
+    return noise.get(k);
+  }
+
+  /** {@code [count, one...]} of standard normal values, each sample's from its own source. */
+  public NDArray normal(NDManager target, int count, Shape one) {
+    Shape shape = new Shape(1).addAll(one);
+    if (count == 1) {
+      return noise(0).normal(target, shape);
+    }
+    int size = Math.toIntExact(one.size());
+    float[] all = new float[Math.multiplyExact(size, count)];
+    for (int k = 0; k < count; k++) {
+      System.arraycopy(noise(k).normal(shape).values(), 0, all, k * size, size);
+    }
+    return target.create(all, new Shape(count).addAll(one));
+  }
+
+  /**
+   * All samples draw from stream {@code index} of their seeds from now on, so that a step draws the
+   * same whether or not the solve was interrupted before it.
+   */
+  public void drawFromStream(long index) {
+    stream = index;
+    for (int k = 0; k < noise.size(); k++) {
+      noise.get(k).restart(seed + k, index);
+    }
+  }
+
+  /** Where the solve's state is kept. */
+  public SolveStates states() {
+    return states;
   }
 
   public SolveListener listener() {
@@ -145,12 +281,43 @@ public final class SolveContext {
   }
 
   /**
-   * Offers the current clean picture {@code [1, 3, H, W]} as a preview, if anyone wants this
-   * step's.
+   * Tells of the current clean pictures, {@code [samples, C, H, W]}: the first is offered as a
+   * preview, if anyone wants this step's, and all are what is left if the solve is cut short.
    */
-  public void preview(int step, NDArray image) {
-    if (listener.wantsPreview(step)) {
-      listener.on(new SolveEvent.Preview(step, HostTensor.of(image)));
+  public void estimate(int step, NDArray pictures) {
+    if (keepBest) {
+      best = HostTensor.of(pictures);
+      bestStep = step;
     }
+    if (listener.wantsPreview(step)) {
+      HostTensor first = keepBest ? firstOf(best) : HostTensor.of(pictures.get("0:1"));
+      listener.on(new SolveEvent.Preview(step, first));
+    }
+  }
+
+  private static HostTensor firstOf(HostTensor all) {
+    Shape one = new Shape(1).addAll(all.shape().slice(1));
+    return new HostTensor(one, Arrays.copyOf(all.values(), Math.toIntExact(one.size())));
+  }
+
+  /**
+   * What a solve that stops for {@code reason} gives instead: the last finite estimate, in {@link
+   * #manager}.
+   *
+   * @throws PriorArtException {@code reason} itself, where nothing is to be or can be given
+   */
+  public NDArray bestInstead(PriorArtException reason) {
+    boolean stopped =
+        reason.kind() == ErrorKind.CANCELLED || reason.kind() == ErrorKind.DEADLINE_EXCEEDED;
+    if (!keepBest || !stopped || best == null) {
+      throw reason;
+    }
+    cutShortAfter = bestStep;
+    return best.to(manager);
+  }
+
+  /** The step (1-based) whose estimate a solve that was cut short gave; 0 for one that ended. */
+  public int cutShortAfter() {
+    return cutShortAfter;
   }
 }

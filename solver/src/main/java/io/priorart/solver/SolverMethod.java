@@ -1,8 +1,10 @@
 package io.priorart.solver;
 
+import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.function.Function;
+import java.util.stream.Collectors;
 
 /**
  * A solver's public face: everything that the catalogue, the CLI and the documentation say about it
@@ -10,8 +12,7 @@ import java.util.function.Function;
  *
  * @param id name on every wire, kebab-case
  * @param summary one sentence
- * @param citation authors, title, venue, year, arXiv id; empty for a classical baseline without a
- *     paper
+ * @param citations papers that it is from; empty for a classical baseline without one
  * @param needs checked before any network runs
  * @param spec the parameter record's class; each component carries {@link Parameter}
  * @param presets by name; each method has at least "fast" and "paper"; baselines may map both to
@@ -22,7 +23,7 @@ import java.util.function.Function;
 public record SolverMethod<P extends Record>(
     String id,
     String summary,
-    String citation,
+    List<Citation> citations,
     Set<Need> needs,
     Class<P> spec,
     Map<String, P> presets,
@@ -41,18 +42,30 @@ public record SolverMethod<P extends Record>(
     NOISE_MAP,
     /** Pullbacks through the decoder. */
     DECODER_GRADIENT,
+    /** Pullbacks through the encoder. */
+    ENCODER_GRADIENT,
     /** Pullbacks through the denoiser. */
     DENOISER_GRADIENT,
+    /** Pullbacks through the denoiser to the text's embedding. */
+    TEXT_GRADIENT,
     /** A text-conditioned checkpoint. */
-    TEXT
+    TEXT,
+    /** A prior that is sampled in a few steps, such as a consistency model. */
+    FEW_STEP
   }
 
   public SolverMethod {
+    citations = List.copyOf(citations);
     needs = Set.copyOf(needs);
     presets = Map.copyOf(presets);
     if (!presets.containsKey("fast") || !presets.containsKey("paper")) {
       throw new IllegalArgumentException(id + " lacks a preset");
     }
+  }
+
+  /** The papers in one line each, joined by semicolons; empty for none. */
+  public String citation() {
+    return citations.stream().map(Citation::text).collect(Collectors.joining("; "));
   }
 
   /** The preset used when none is named. */

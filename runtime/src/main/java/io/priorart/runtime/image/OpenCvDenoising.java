@@ -2,6 +2,7 @@ package io.priorart.runtime.image;
 
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.types.Shape;
+import io.priorart.solver.Citation;
 import io.priorart.solver.ErrorKind;
 import io.priorart.solver.InverseSolver;
 import io.priorart.solver.LatentDiffusionModel;
@@ -12,6 +13,7 @@ import io.priorart.solver.PriorArtException;
 import io.priorart.solver.Problem;
 import io.priorart.solver.SolveContext;
 import io.priorart.solver.SolverMethod;
+import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import org.opencv.core.CvType;
@@ -31,7 +33,14 @@ public final class OpenCvDenoising implements InverseSolver {
       new SolverMethod<>(
           "opencv-nlm",
           "Non-local means, a classical baseline of denoising without a model.",
-          "Buades, Coll and Morel, A Non-Local Algorithm for Image Denoising, CVPR 2005",
+          List.of(
+              new Citation(
+                  "buades2005",
+                  "Buades, Antoni and Coll, Bartomeu and Morel, Jean-Michel",
+                  "A Non-Local Algorithm for Image Denoising",
+                  "CVPR",
+                  2005,
+                  "")),
           Set.of(SolverMethod.Need.LINEAR),
           Spec.class,
           Map.of("fast", new Spec(0.8, false), "paper", new Spec(0.8, false)),

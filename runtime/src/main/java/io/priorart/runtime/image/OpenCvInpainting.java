@@ -2,6 +2,7 @@ package io.priorart.runtime.image;
 
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.types.Shape;
+import io.priorart.solver.Citation;
 import io.priorart.solver.ErrorKind;
 import io.priorart.solver.HostTensor;
 import io.priorart.solver.InverseSolver;
@@ -41,8 +42,14 @@ public final class OpenCvInpainting {
           new SolverMethod<>(
               "opencv-telea",
               "Fast marching inpainting, a classical baseline without a model.",
-              "Telea, An Image Inpainting Technique Based on the Fast Marching Method, Journal of Graphics Tools 9(1),"
-                  + " 2004",
+              List.of(
+                  new Citation(
+                      "telea2004",
+                      "Telea, Alexandru",
+                      "An Image Inpainting Technique Based on the Fast Marching Method",
+                      "Journal of Graphics Tools",
+                      2004,
+                      "")),
               Set.of(),
               Spec.class,
               PRESETS,
@@ -50,7 +57,14 @@ public final class OpenCvInpainting {
           new SolverMethod<>(
               "opencv-ns",
               "Navier-Stokes inpainting, a classical baseline without a model.",
-              "Bertalmio, Bertozzi and Sapiro, Navier-Stokes, Fluid Dynamics, and Image and Video Inpainting, CVPR 2001",
+              List.of(
+                  new Citation(
+                      "bertalmio2001",
+                      "Bertalmio, Marcelo and Bertozzi, Andrea L. and Sapiro, Guillermo",
+                      "Navier-Stokes, Fluid Dynamics, and Image and Video Inpainting",
+                      "CVPR",
+                      2001,
+                      "")),
               Set.of(),
               Spec.class,
               PRESETS,

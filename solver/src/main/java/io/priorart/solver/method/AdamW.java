@@ -1,6 +1,7 @@
 package io.priorart.solver.method;
 
 import ai.djl.ndarray.NDArray;
+import ai.djl.ndarray.NDList;
 import io.priorart.solver.TensorScope;
 
 /**
@@ -35,6 +36,33 @@ final class AdamW implements AutoCloseable {
       first = scope.keep(start.zerosLike());
       second = scope.keep(start.zerosLike());
     }
+  }
+
+  /**
+   * Goes on.
+   *
+   * @param state of {@link #state}; the arrays are copied
+   * @param count updates that were made
+   */
+  AdamW(NDList state, int count, double rate, double decay) {
+    this.rate = rate;
+    this.decay = decay;
+    this.count = count;
+    try (TensorScope scope = new TensorScope()) {
+      x = scope.keep(state.get(0).duplicate());
+      first = scope.keep(state.get(1).duplicate());
+      second = scope.keep(state.get(2).duplicate());
+    }
+  }
+
+  /** Point and moments. */
+  NDList state() {
+    return new NDList(x, first, second);
+  }
+
+  /** {@link #state} before the first update. */
+  static NDList state(NDArray start) {
+    return new NDList(start, start.zerosLike(), start.zerosLike());
   }
 
   /** The current point; valid until the next {@link #step}. */

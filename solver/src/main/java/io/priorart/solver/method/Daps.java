@@ -1,7 +1,9 @@
 package io.priorart.solver.method;
 
 import ai.djl.ndarray.NDArray;
+import ai.djl.ndarray.NDList;
 import ai.djl.ndarray.NDManager;
+import io.priorart.solver.Citation;
 import io.priorart.solver.ForwardOperator;
 import io.priorart.solver.LatentDiffusionModel;
 import io.priorart.solver.LinearOperator;
@@ -14,6 +16,7 @@ import io.priorart.solver.SolveContext;
 import io.priorart.solver.SolverMethod;
 import io.priorart.solver.SolverMethod.Need;
 import io.priorart.solver.TensorScope;
+import java.util.List;
 import java.util.Map;
 import java.util.Set;
 
@@ -41,8 +44,14 @@ public final class Daps extends LatentSolver {
       new SolverMethod<>(
           "daps",
           "Decoupled noise annealing: Langevin steps between levels; pixel-space priors",
-          "Zhang et al., Improving Diffusion Inverse Problem Solving with Decoupled Noise Annealing,"
-              + " CVPR 2025, arXiv 2407.01521",
+          List.of(
+              new Citation(
+                  "zhang2025daps",
+                  "Zhang, Bingliang and Chu, Wenda and Berner, Julius and Meng, Chenlin and Anandkumar, Anima and Song, Yang",
+                  "Improving Diffusion Inverse Problem Solving with Decoupled Noise Annealing",
+                  "CVPR",
+                  2025,
+                  "2407.01521")),
           Set.of(Need.MODEL, Need.PIXEL_SPACE),
           Spec.class,
           Map.of(
@@ -103,7 +112,7 @@ public final class Daps extends LatentSolver {
   }
 
   @Override
-  NDArray run(
+  Steps begin(
       Problem problem,
       LatentDiffusionModel model,
       SolveContext context,
@@ -116,36 +125,44 @@ public final class Daps extends LatentSolver {
     double tau = spec.tau() == 0 ? y.sigma() : spec.tau();
     double[] sigma =
         NoiseLevels.karras(model.schedule(), spec.steps(), spec.startSigma(), spec.endSigma());
-    NDArray x;
-    try (TensorScope scope = new TensorScope()) {
-      x = scope.keep(noise(context, work, model, chains).mul(sigma[0]));
-    }
-    for (int i = 0; i < spec.steps(); i++) {
-      try (TensorScope scope = new TensorScope()) {
-        NDArray clean = clean(model, context, x, sigma[i]);
+    return new Steps() {
+      @Override
+      public int count() {
+        return spec.steps();
+      }
+
+      @Override
+      public NDList start() {
+        return new NDList(noise(context, work, model, chains).mul(sigma[0]));
+      }
+
+      @Override
+      public NDList next(int i, NDList state) {
+        NDArray clean = clean(model, context, state.get(0), sigma[i]);
         double eta = spec.stepSize() / (1 / (sigma[i] * sigma[i]) + norm / (tau * tau));
         NDArray u = clean.duplicate();
         for (int k = 0; k < spec.langevinSteps(); k++) {
           context.checkpoint();
-          try (TensorScope inner = new TensorScope();
-              Linearization at = operator.at(u)) {
-            NDArray data = at.pullback(y.residualOf(at.value()));
-            NDArray score = clean.sub(u).div(sigma[i] * sigma[i]).add(data.div(tau * tau));
-            NDArray fresh = noise(context, work, model, chains).mul(Math.sqrt(2 * eta));
-            NDArray next = inner.keep(u.add(score.mul(eta)).add(fresh));
-            u.close();
-            u = next;
-          }
+          NDArray before = u;
+          u =
+              TensorScope.only(
+                  () -> {
+                    try (Linearization at = operator.at(before)) {
+                      NDArray data = at.pullback(y.residualOf(at.value()));
+                      NDArray score =
+                          clean.sub(before).div(sigma[i] * sigma[i]).add(data.div(tau * tau));
+                      NDArray fresh = noise(context, work, model, chains).mul(Math.sqrt(2 * eta));
+                      return before.add(score.mul(eta)).add(fresh);
+                    }
+                  });
+          before.close();
         }
         context.step(i + 1, spec.steps(), y.rms(y.residual(u)));
-        preview(context, i + 1, u);
-        NDArray next =
-            sigma[i + 1] == 0 ? u : u.add(noise(context, work, model, chains).mul(sigma[i + 1]));
-        x.close();
-        x = scope.keep(next);
+        context.estimate(i + 1, u);
+        return new NDList(
+            sigma[i + 1] == 0 ? u : u.add(noise(context, work, model, chains).mul(sigma[i + 1])));
       }
-    }
-    return Outcome.finite(x);
+    };
   }
 
   /** Deterministic steps down to the clean picture. */

@@ -1,7 +1,9 @@
 package io.priorart.solver.method;
 
 import ai.djl.ndarray.NDArray;
+import ai.djl.ndarray.NDList;
 import ai.djl.ndarray.NDManager;
+import io.priorart.solver.Citation;
 import io.priorart.solver.LatentDiffusionModel;
 import io.priorart.solver.LinearOperator;
 import io.priorart.solver.Parameter;
@@ -11,8 +13,8 @@ import io.priorart.solver.Problem;
 import io.priorart.solver.SolveContext;
 import io.priorart.solver.SolverMethod;
 import io.priorart.solver.SolverMethod.Need;
-import io.priorart.solver.TensorScope;
 import java.util.Arrays;
+import java.util.List;
 import java.util.Map;
 import java.util.Set;
 
@@ -40,12 +42,20 @@ public final class DiffPir extends LatentSolver {
   /** Keeps the data step's linear systems in float32's reach. */
   private static final double MAX_GAMMA = 1e6;
 
+  static final Citation CITATION =
+      new Citation(
+          "zhu2023diffpir",
+          "Zhu, Yuanzhi and Zhang, Kai and Liang, Jingyun and Cao, Jiezhang and Wen, Bihan and Timofte, Radu and Van Gool, Luc",
+          "Denoising Diffusion Models for Plug-and-Play Image Restoration",
+          "CVPRW",
+          2023,
+          "2305.08995");
+
   public static final SolverMethod<Spec> METHOD =
       new SolverMethod<>(
           "diffpir",
           "Half-quadratic splitting along the diffusion; pixel-space priors, no network gradients",
-          "Zhu et al., Denoising Diffusion Models for Plug-and-Play Image Restoration, CVPRW 2023,"
-              + " arXiv 2305.08995",
+          List.of(CITATION),
           Set.of(Need.MODEL, Need.LINEAR, Need.PIXEL_SPACE),
           Spec.class,
           Map.of(
@@ -101,7 +111,7 @@ public final class DiffPir extends LatentSolver {
   }
 
   @Override
-  NDArray run(
+  Steps begin(
       Problem problem,
       LatentDiffusionModel model,
       SolveContext context,
@@ -113,18 +123,26 @@ public final class DiffPir extends LatentSolver {
     double[] sigma =
         NoiseLevels.karras(model.schedule(), spec.steps(), spec.startSigma(), spec.endSigma());
     double noise = y.sigma() * y.sigma();
-    double[] gamma = new double[chains];
-    NDArray x;
-    try (TensorScope scope = new TensorScope()) {
-      x = scope.keep(noise(context, work, model, chains).mul(sigma[0]));
-    }
-    for (int i = 0; i < spec.steps(); i++) {
-      try (TensorScope scope = new TensorScope()) {
+    return new Steps() {
+      @Override
+      public int count() {
+        return spec.steps();
+      }
+
+      @Override
+      public NDList start() {
+        return new NDList(noise(context, work, model, chains).mul(sigma[0]));
+      }
+
+      @Override
+      public NDList next(int i, NDList state) {
+        NDArray x = state.get(0);
         context.checkpoint();
         NDArray clean = model.denoise(x, sigma[i], context.conditioning());
         context.step(i + 1, spec.steps(), y.rms(y.residual(clean)));
-        preview(context, i + 1, clean);
+        context.estimate(i + 1, clean);
         context.checkpoint();
+        double[] gamma = new double[chains];
         Arrays.fill(gamma, Math.min(MAX_GAMMA, sigma[i] * sigma[i] / (spec.lambda() * noise)));
         NDArray next = y.proximal(operator, clean, gamma);
         if (sigma[i + 1] > 0) {
@@ -133,10 +151,8 @@ public final class DiffPir extends LatentSolver {
           next =
               next.add(x.sub(next).mul(old)).add(fresh.mul(Math.sqrt(spec.zeta()) * sigma[i + 1]));
         }
-        x.close();
-        x = scope.keep(next);
+        return new NDList(next);
       }
-    }
-    return Outcome.finite(x);
+    };
   }
 }

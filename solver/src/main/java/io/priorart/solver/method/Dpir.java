@@ -1,7 +1,9 @@
 package io.priorart.solver.method;
 
 import ai.djl.ndarray.NDArray;
+import ai.djl.ndarray.NDList;
 import ai.djl.ndarray.NDManager;
+import io.priorart.solver.Citation;
 import io.priorart.solver.LatentDiffusionModel;
 import io.priorart.solver.LinearOperator;
 import io.priorart.solver.Parameter;
@@ -11,8 +13,8 @@ import io.priorart.solver.Problem;
 import io.priorart.solver.SolveContext;
 import io.priorart.solver.SolverMethod;
 import io.priorart.solver.SolverMethod.Need;
-import io.priorart.solver.TensorScope;
 import java.util.Arrays;
+import java.util.List;
 import java.util.Map;
 import java.util.Set;
 
@@ -54,8 +56,14 @@ public final class Dpir extends LatentSolver {
       new SolverMethod<>(
           "dpir",
           "Plug-and-play half-quadratic splitting: one best picture; pixel-space priors",
-          "Zhang et al., Plug-and-Play Image Restoration with Deep Denoiser Prior, TPAMI 2021,"
-              + " arXiv 2008.13751",
+          List.of(
+              new Citation(
+                  "zhang2021dpir",
+                  "Zhang, Kai and Li, Yawei and Zuo, Wangmeng and Zhang, Lei and Van Gool, Luc and Timofte, Radu",
+                  "Plug-and-Play Image Restoration with Deep Denoiser Prior",
+                  "TPAMI",
+                  2021,
+                  "2008.13751")),
           Set.of(Need.MODEL, Need.LINEAR, Need.PIXEL_SPACE),
           Spec.class,
           Map.of(
@@ -107,7 +115,7 @@ public final class Dpir extends LatentSolver {
   }
 
   @Override
-  NDArray run(
+  Steps begin(
       Problem problem,
       LatentDiffusionModel model,
       SolveContext context,
@@ -118,35 +126,47 @@ public final class Dpir extends LatentSolver {
     Observation y = new Observation(problem, work, chains);
     double[] sigma =
         NoiseLevels.logarithmic(model.schedule(), spec.steps(), spec.startSigma(), spec.endSigma());
-    int[] turns = Turns.shuffled(context.noise(), model.imageShape());
+    int[][] turns = new int[chains][];
+    for (int k = 0; k < chains; k++) {
+      turns[k] = Turns.shuffled(context.noise(k), model.imageShape());
+    }
     KnownPixels known = operator.isMask() ? new KnownPixels(problem) : null;
     boolean gaps = known != null && !known.complete() && model.noiseMap();
     double noise = y.sigma() * y.sigma();
-    double[] gamma = new double[chains];
-    NDArray z = START.estimate(problem, work, chains, context);
-    for (int i = 0; i < spec.steps(); i++) {
-      try (TensorScope scope = new TensorScope()) {
+    return new Steps() {
+      @Override
+      public int count() {
+        return spec.steps();
+      }
+
+      @Override
+      public NDList start() {
+        return new NDList(START.estimate(problem, work, chains, context));
+      }
+
+      @Override
+      public NDList next(int i, NDList state) {
+        NDArray z = state.get(0);
         context.checkpoint();
-        int turn = turns[i % turns.length];
+        int[] turn = Arrays.stream(turns).mapToInt(t -> t[i % t.length]).toArray();
         NDArray denoised;
         if (gaps) {
           NDArray x = z.add(y.measurement().sub(z).mul(known.mask(work)));
-          NDArray levels = known.levels(work, y.sigma(), sigma[i]);
+          NDArray levels = known.levels(work, y.sigma(), sigma[i]).repeat(0, chains);
           denoised =
-              model.denoise(Turns.of(x, turn), Turns.of(levels, turn), context.conditioning());
+              model.denoise(Turns.each(x, turn), Turns.each(levels, turn), context.conditioning());
         } else {
+          double[] gamma = new double[chains];
           Arrays.fill(gamma, Math.min(MAX_GAMMA, sigma[i] * sigma[i] / (spec.lambda() * noise)));
           NDArray x = y.proximal(operator, z, gamma);
           context.checkpoint();
-          denoised = model.denoise(Turns.of(x, turn), sigma[i], context.conditioning());
+          denoised = model.denoise(Turns.each(x, turn), sigma[i], context.conditioning());
         }
-        NDArray clean = Turns.back(denoised, turn);
+        NDArray clean = Turns.eachBack(denoised, turn);
         context.step(i + 1, spec.steps(), y.rms(y.residual(clean)));
-        preview(context, i + 1, clean);
-        z.close();
-        z = scope.keep(clean);
+        context.estimate(i + 1, clean);
+        return new NDList(clean);
       }
-    }
-    return Outcome.finite(z);
+    };
   }
 }

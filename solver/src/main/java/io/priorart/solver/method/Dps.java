@@ -1,7 +1,9 @@
 package io.priorart.solver.method;
 
 import ai.djl.ndarray.NDArray;
+import ai.djl.ndarray.NDList;
 import ai.djl.ndarray.NDManager;
+import io.priorart.solver.Citation;
 import io.priorart.solver.LatentDiffusionModel;
 import io.priorart.solver.NoiseSchedule;
 import io.priorart.solver.Parameter;
@@ -10,8 +12,8 @@ import io.priorart.solver.Problem;
 import io.priorart.solver.SolveContext;
 import io.priorart.solver.SolverMethod;
 import io.priorart.solver.SolverMethod.Need;
-import io.priorart.solver.TensorScope;
 import io.priorart.solver.TimestepSpacing;
+import java.util.List;
 import java.util.Map;
 import java.util.Set;
 
@@ -48,8 +50,14 @@ public final class Dps extends LatentSolver {
       new SolverMethod<>(
           "dps",
           "Diffusion posterior sampling: a gradient through denoiser and decoder at every step",
-          "Chung et al., Diffusion Posterior Sampling for General Noisy Inverse Problems, ICLR 2023,"
-              + " arXiv 2209.14687",
+          List.of(
+              new Citation(
+                  "chung2023dps",
+                  "Chung, Hyungjin and Kim, Jeongsol and McCann, Michael T. and Klasky, Marc L. and Ye, Jong Chul",
+                  "Diffusion Posterior Sampling for General Noisy Inverse Problems",
+                  "ICLR",
+                  2023,
+                  "2209.14687")),
           Set.of(Need.MODEL, Need.DECODER_GRADIENT, Need.DENOISER_GRADIENT),
           Spec.class,
           Map.of("fast", new Spec(100, 1), "paper", new Spec(1000, 0.3)),
@@ -77,7 +85,7 @@ public final class Dps extends LatentSolver {
   }
 
   @Override
-  NDArray run(
+  Steps begin(
       Problem problem,
       LatentDiffusionModel model,
       SolveContext context,
@@ -87,16 +95,27 @@ public final class Dps extends LatentSolver {
     NoiseSchedule schedule = model.schedule();
     int[] timesteps = schedule.timesteps(spec.steps(), TimestepSpacing.TRAILING);
     double zeta = spec.zeta() * PAPER_STEPS / spec.steps();
-    NDArray z = noise(context, work, model, chains);
-    for (int i = 0; i < timesteps.length; i++) {
-      boolean last = i == timesteps.length - 1;
-      double at = schedule.alphaBar(timesteps[i]);
-      double as = last ? 1 : schedule.alphaBar(timesteps[i + 1]);
-      double alpha = at / as;
-      try (TensorScope scope = new TensorScope()) {
+    return new Steps() {
+      @Override
+      public int count() {
+        return timesteps.length;
+      }
+
+      @Override
+      public NDList start() {
+        return new NDList(noise(context, work, model, chains));
+      }
+
+      @Override
+      public NDList next(int i, NDList state) {
+        NDArray z = state.get(0);
+        boolean last = i == timesteps.length - 1;
+        double at = schedule.alphaBar(timesteps[i]);
+        double as = last ? 1 : schedule.alphaBar(timesteps[i + 1]);
+        double alpha = at / as;
         Guidance guidance = Guidance.at(z, at, problem, y, model, context);
         context.step(i + 1, timesteps.length, guidance.residualRms());
-        preview(context, i + 1, guidance.picture());
+        context.estimate(i + 1, guidance.picture());
         NDArray next =
             guidance
                 .clean()
@@ -107,11 +126,14 @@ public final class Dps extends LatentSolver {
           double sd = Math.sqrt((1 - alpha) * (1 - as) / (1 - at));
           next = next.add(noise(context, work, model, chains).mul(sd));
         }
-        z.close();
-        z = scope.keep(next);
+        return new NDList(next);
       }
-    }
-    context.checkpoint();
-    return Outcome.finite(model.decode(z));
+
+      @Override
+      public NDArray pictures(NDList state) {
+        context.checkpoint();
+        return model.decode(state.get(0));
+      }
+    };
   }
 }

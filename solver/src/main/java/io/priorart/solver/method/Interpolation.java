@@ -3,6 +3,7 @@ package io.priorart.solver.method;
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.Shape;
+import io.priorart.solver.Citation;
 import io.priorart.solver.ErrorKind;
 import io.priorart.solver.InverseSolver;
 import io.priorart.solver.LatentDiffusionModel;
@@ -10,6 +11,7 @@ import io.priorart.solver.PriorArtException;
 import io.priorart.solver.Problem;
 import io.priorart.solver.SolveContext;
 import io.priorart.solver.SolverMethod;
+import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.function.DoubleUnaryOperator;
@@ -30,7 +32,14 @@ public final class Interpolation implements InverseSolver {
       new SolverMethod<>(
           "bicubic",
           "Cubic interpolation of a smaller measurement; one of equal size is returned as it is",
-          "Keys, Cubic Convolution Interpolation for Digital Image Processing, IEEE TASSP 1981",
+          List.of(
+              new Citation(
+                  "keys1981",
+                  "Keys, Robert G.",
+                  "Cubic Convolution Interpolation for Digital Image Processing",
+                  "IEEE TASSP",
+                  1981,
+                  "")),
           Set.of(),
           Spec.class,
           Map.of("fast", new Spec(), "paper", new Spec()),
@@ -41,7 +50,14 @@ public final class Interpolation implements InverseSolver {
       new SolverMethod<>(
           "lanczos",
           "Lanczos interpolation of a smaller measurement; one of equal size is returned as it is",
-          "Duchon, Lanczos Filtering in One and Two Dimensions, Journal of Applied Meteorology 1979",
+          List.of(
+              new Citation(
+                  "duchon1979",
+                  "Duchon, Claude E.",
+                  "Lanczos Filtering in One and Two Dimensions",
+                  "Journal of Applied Meteorology",
+                  1979,
+                  "")),
           Set.of(),
           Spec.class,
           Map.of("fast", new Spec(), "paper", new Spec()),

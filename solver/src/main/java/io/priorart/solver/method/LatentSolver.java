@@ -1,24 +1,55 @@
 package io.priorart.solver.method;
 
 import ai.djl.ndarray.NDArray;
+import ai.djl.ndarray.NDList;
 import ai.djl.ndarray.NDManager;
-import ai.djl.ndarray.types.Shape;
 import io.priorart.solver.ErrorKind;
+import io.priorart.solver.HostTensor;
 import io.priorart.solver.InverseSolver;
 import io.priorart.solver.LatentDiffusionModel;
 import io.priorart.solver.PriorArtException;
 import io.priorart.solver.Problem;
 import io.priorart.solver.SolveContext;
+import io.priorart.solver.SolveState;
+import io.priorart.solver.TensorScope;
+import java.util.HashSet;
+import java.util.Set;
 
 /**
- * What every solver with a diffusion prior shares: preconditions, a manager of its own that frees
- * whatever a failing or cancelled solve leaves behind, and batches of independent chains for the
- * same measurement.
+ * What every solver with a prior shares: preconditions, a manager of its own that frees whatever a
+ * failing or cancelled solve leaves behind, batches of independent chains for the same measurement,
+ * and the loop over its steps, between which a solve can be written away and gone on with, or be
+ * cut short.
  */
 abstract class LatentSolver implements InverseSolver {
+  /**
+   * A solve as a row of steps. What goes from one step to the next is a list of arrays and nothing
+   * else, so that it can be kept; whatever else a step needs follows from its number.
+   */
+  interface Steps {
+    int count();
+
+    /** What the first step starts from. */
+    NDList start();
+
+    /**
+     * One step, with {@link SolveContext#step} and {@link SolveContext#estimate} in it.
+     *
+     * @param i from 0
+     * @param state not to be closed
+     * @return what the next step starts from; may hold arrays of {@code state}
+     */
+    NDList next(int i, NDList state);
+
+    /** The pictures after the last step, {@code [chains, C, H, W]}; may be one of the arrays. */
+    default NDArray pictures(NDList state) {
+      return state.get(0);
+    }
+  }
+
   @Override
   public final NDArray solve(Problem problem, LatentDiffusionModel model, SolveContext context) {
-    return solve(problem, model, context, 1);
+    return solve(problem, model, context, context.samples());
   }
 
   /** {@code chains} independent solves as one batch, {@code [chains, C, H, W]}. */
@@ -36,19 +67,74 @@ abstract class LatentSolver implements InverseSolver {
               + model.imageShape());
     }
     try (NDManager work = context.manager().newSubManager()) {
-      NDArray picture = run(problem, model, context, work, chains);
-      picture.attach(context.manager());
-      return picture;
+      NDArray pictures = run(problem, model, context, work, chains);
+      pictures.attach(context.manager());
+      return pictures;
+    } catch (PriorArtException e) {
+      return context.bestInstead(e);
+    }
+  }
+
+  private NDArray run(
+      Problem problem,
+      LatentDiffusionModel model,
+      SolveContext context,
+      NDManager work,
+      int chains) {
+    context.drawFromStream(0);
+    Steps steps = begin(problem, model, context, work, chains);
+    SolveState saved = context.states().saved();
+    NDList state = saved == null ? kept(steps::start) : restored(saved, work);
+    for (int i = saved == null ? 0 : saved.step(); i < steps.count(); i++) {
+      context.drawFromStream(i + 1L);
+      int step = i;
+      NDList before = state;
+      state = kept(() -> steps.next(step, before));
+      closeAllBut(state, before);
+      if (i + 1 < steps.count() && context.states().due(i + 1)) {
+        context.states().save(new SolveState(i + 1, state.stream().map(HostTensor::of).toList()));
+      }
+    }
+    context.drawFromStream(steps.count() + 1L);
+    NDList last = state;
+    return kept(() -> new NDList(Outcome.finite(steps.pictures(last)))).get(0);
+  }
+
+  private interface Making {
+    NDList make();
+  }
+
+  /** Frees everything that {@code making} makes except its result. */
+  private static NDList kept(Making making) {
+    try (TensorScope scope = new TensorScope()) {
+      NDList made = making.make();
+      made.forEach(scope::keep);
+      return made;
+    }
+  }
+
+  private static NDList restored(SolveState saved, NDManager work) {
+    NDList state = new NDList();
+    saved.arrays().forEach(a -> state.add(a.to(work)));
+    return state;
+  }
+
+  private static void closeAllBut(NDList state, NDList before) {
+    Set<String> living = new HashSet<>();
+    state.forEach(a -> living.add(a.getUid()));
+    for (NDArray array : before) {
+      if (!living.contains(array.getUid())) {
+        array.close();
+      }
     }
   }
 
   /**
-   * The loop.
+   * Prepares a solve.
    *
    * @param work owns every array of the solve, closed after it
-   * @return {@code [chains, C, H, W]}, finite, in {@code work}
    */
-  abstract NDArray run(
+  abstract Steps begin(
       Problem problem,
       LatentDiffusionModel model,
       SolveContext context,
@@ -64,16 +150,9 @@ abstract class LatentSolver implements InverseSolver {
     }
   }
 
-  /** Offers the first chain's picture as a preview, if anyone wants this step's. */
-  static void preview(SolveContext context, int step, NDArray pictures) {
-    if (context.listener().wantsPreview(step)) {
-      context.preview(step, pictures.get("0:1"));
-    }
-  }
-
   /** {@code [chains, c, h, w]} of standard normal values. */
   static NDArray noise(
       SolveContext context, NDManager work, LatentDiffusionModel model, int chains) {
-    return context.noise().normal(work, new Shape(chains).addAll(model.latentShape()));
+    return context.normal(work, chains, model.latentShape());
   }
 }

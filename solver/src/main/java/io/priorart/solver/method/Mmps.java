@@ -1,7 +1,9 @@
 package io.priorart.solver.method;
 
 import ai.djl.ndarray.NDArray;
+import ai.djl.ndarray.NDList;
 import ai.djl.ndarray.NDManager;
+import io.priorart.solver.Citation;
 import io.priorart.solver.LatentDiffusionModel;
 import io.priorart.solver.LinearOperator;
 import io.priorart.solver.Linearization;
@@ -12,8 +14,8 @@ import io.priorart.solver.Problem;
 import io.priorart.solver.SolveContext;
 import io.priorart.solver.SolverMethod;
 import io.priorart.solver.SolverMethod.Need;
-import io.priorart.solver.TensorScope;
 import io.priorart.solver.operator.ConjugateGradient;
+import java.util.List;
 import java.util.Map;
 import java.util.Set;
 
@@ -48,8 +50,14 @@ public final class Mmps extends LatentSolver {
       new SolverMethod<>(
           "mmps",
           "Moment-matching posterior sampling: the denoiser's own covariance weighs the data",
-          "Rozet et al., Learning Diffusion Priors from Observations by Expectation Maximization,"
-              + " NeurIPS 2024, arXiv 2405.13712",
+          List.of(
+              new Citation(
+                  "rozet2024em",
+                  "Rozet, François and Andry, Gérôme and Lanusse, François and Louppe, Gilles",
+                  "Learning Diffusion Priors from Observations by Expectation Maximization",
+                  "NeurIPS",
+                  2024,
+                  "2405.13712")),
           Set.of(Need.MODEL, Need.LINEAR, Need.PIXEL_SPACE, Need.DENOISER_GRADIENT),
           Spec.class,
           Map.of(
@@ -105,7 +113,7 @@ public final class Mmps extends LatentSolver {
   }
 
   @Override
-  NDArray run(
+  Steps begin(
       Problem problem,
       LatentDiffusionModel model,
       SolveContext context,
@@ -116,27 +124,32 @@ public final class Mmps extends LatentSolver {
     Observation y = new Observation(problem, work, chains);
     double[] sigma =
         NoiseLevels.karras(model.schedule(), spec.steps(), spec.startSigma(), spec.endSigma());
-    NDArray x;
-    try (TensorScope scope = new TensorScope()) {
-      x = scope.keep(noise(context, work, model, chains).mul(sigma[0]));
-    }
-    for (int i = 0; ; i++) {
-      try (TensorScope scope = new TensorScope()) {
+    return new Steps() {
+      @Override
+      public int count() {
+        return spec.steps();
+      }
+
+      @Override
+      public NDList start() {
+        return new NDList(noise(context, work, model, chains).mul(sigma[0]));
+      }
+
+      @Override
+      public NDList next(int i, NDList state) {
+        NDArray x = state.get(0);
         NDArray clean = posteriorMean(x, sigma[i], operator, y, model, context);
         context.step(i + 1, spec.steps(), y.rms(y.residual(clean)));
-        preview(context, i + 1, clean);
+        context.estimate(i + 1, clean);
         if (i + 1 == spec.steps()) {
-          x.close();
-          return Outcome.finite(scope.keep(clean));
+          return new NDList(clean);
         }
         double ratio = sigma[i + 1] / sigma[i];
         double zeta = spec.eta() * spec.eta() * (1 - ratio * ratio);
         NDArray fresh = noise(context, work, model, chains).mul(Math.sqrt(zeta) * sigma[i + 1]);
-        NDArray next = clean.add(x.sub(clean).mul(Math.sqrt(1 - zeta) * ratio)).add(fresh);
-        x.close();
-        x = scope.keep(next);
+        return new NDList(clean.add(x.sub(clean).mul(Math.sqrt(1 - zeta) * ratio)).add(fresh));
       }
-    }
+    };
   }
 
   /** {@code x0'}, an estimate of {@code E[x0 | x, y]}. */

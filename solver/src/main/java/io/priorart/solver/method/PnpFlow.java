@@ -1,7 +1,9 @@
 package io.priorart.solver.method;
 
 import ai.djl.ndarray.NDArray;
+import ai.djl.ndarray.NDList;
 import ai.djl.ndarray.NDManager;
+import io.priorart.solver.Citation;
 import io.priorart.solver.LatentDiffusionModel;
 import io.priorart.solver.LinearOperator;
 import io.priorart.solver.NoiseSchedule;
@@ -11,7 +13,7 @@ import io.priorart.solver.Problem;
 import io.priorart.solver.SolveContext;
 import io.priorart.solver.SolverMethod;
 import io.priorart.solver.SolverMethod.Need;
-import io.priorart.solver.TensorScope;
+import java.util.List;
 import java.util.Map;
 import java.util.Set;
 
@@ -40,8 +42,14 @@ public final class PnpFlow extends LatentSolver {
       new SolverMethod<>(
           "pnp-flow",
           "Data gradient steps along a flow's path; pixel-space priors, no network gradients",
-          "Martin et al., PnP-Flow: Plug-and-Play Image Restoration with Flow Matching, ICLR 2025,"
-              + " arXiv 2410.02423",
+          List.of(
+              new Citation(
+                  "martin2025pnpflow",
+                  "Martin, Ségolène and Gagneux, Anne and Hagemann, Paul and Steidl, Gabriele",
+                  "PnP-Flow: Plug-and-Play Image Restoration with Flow Matching",
+                  "ICLR",
+                  2025,
+                  "2410.02423")),
           Set.of(Need.MODEL, Need.LINEAR, Need.PIXEL_SPACE),
           Spec.class,
           Map.of("fast", new Spec(50, 1, 1.5, 0.1), "paper", new Spec(100, 5, 1, 0.5)),
@@ -73,7 +81,7 @@ public final class PnpFlow extends LatentSolver {
   }
 
   @Override
-  NDArray run(
+  Steps begin(
       Problem problem,
       LatentDiffusionModel model,
       SolveContext context,
@@ -85,14 +93,22 @@ public final class PnpFlow extends LatentSolver {
     double size = spec.stepSize() / y.squaredNorm(operator);
     NoiseSchedule schedule = model.schedule();
     double max = schedule.sigma(schedule.trainTimesteps() - 1);
-    NDArray x;
-    try (TensorScope scope = new TensorScope()) {
-      x = scope.keep(operator.adjoint(y.measurement()));
-    }
-    for (int i = 0; i < spec.steps(); i++) {
-      double t = (double) i / spec.steps();
-      double sigma = Math.max(schedule.sigma(0), i == 0 ? max : Math.min(max, (1 - t) / t));
-      try (TensorScope scope = new TensorScope()) {
+    return new Steps() {
+      @Override
+      public int count() {
+        return spec.steps();
+      }
+
+      @Override
+      public NDList start() {
+        return new NDList(operator.adjoint(y.measurement()));
+      }
+
+      @Override
+      public NDList next(int i, NDList state) {
+        NDArray x = state.get(0);
+        double t = (double) i / spec.steps();
+        double sigma = Math.max(schedule.sigma(0), i == 0 ? max : Math.min(max, (1 - t) / t));
         NDArray residual = y.residual(x);
         NDArray moved = x.add(operator.adjoint(residual).mul(size * Math.pow(1 - t, spec.alpha())));
         NDArray sum = null;
@@ -104,11 +120,9 @@ public final class PnpFlow extends LatentSolver {
         }
         NDArray next = sum.div(spec.draws());
         context.step(i + 1, spec.steps(), y.rms(y.residual(next)));
-        preview(context, i + 1, next);
-        x.close();
-        x = scope.keep(next);
+        context.estimate(i + 1, next);
+        return new NDList(next);
       }
-    }
-    return Outcome.finite(x);
+    };
   }
 }

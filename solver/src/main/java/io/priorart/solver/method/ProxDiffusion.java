@@ -1,7 +1,9 @@
 package io.priorart.solver.method;
 
 import ai.djl.ndarray.NDArray;
+import ai.djl.ndarray.NDList;
 import ai.djl.ndarray.NDManager;
+import io.priorart.solver.Citation;
 import io.priorart.solver.LatentDiffusionModel;
 import io.priorart.solver.LinearOperator;
 import io.priorart.solver.Parameter;
@@ -11,8 +13,8 @@ import io.priorart.solver.Problem;
 import io.priorart.solver.SolveContext;
 import io.priorart.solver.SolverMethod;
 import io.priorart.solver.SolverMethod.Need;
-import io.priorart.solver.TensorScope;
 import java.util.Arrays;
+import java.util.List;
 import java.util.Map;
 import java.util.Set;
 
@@ -68,13 +70,29 @@ public final class ProxDiffusion extends LatentSolver {
   /** Keeps the data step's linear systems in float32's reach. */
   private static final double MAX_GAMMA = 1e6;
 
+  static final Citation TREG =
+      new Citation(
+          "kim2025treg",
+          "Kim, Jeongsol and Park, Geon Yeong and Chung, Hyungjin and Ye, Jong Chul",
+          "Regularization by Texts for Latent Diffusion Inverse Solvers",
+          "ICLR",
+          2025,
+          "2311.15658");
+
+  static final Citation LATINO =
+      new Citation(
+          "spagnoletti2025latino",
+          "Spagnoletti, Alessio and Prost, Jean and Almansa, Andrés and Papadakis, Nicolas and Pereyra, Marcelo",
+          "LATINO-PRO: LAtent consisTency INverse sOlver with PRompt Optimization",
+          "ICCV",
+          2025,
+          "2503.12615");
+
   public static final SolverMethod<Spec> METHOD =
       new SolverMethod<>(
           "prox-diffusion",
           "Diffusion sampling with a proximal data step in pixel space; no network gradients",
-          "Zhu et al., Denoising Diffusion Models for Plug-and-Play Image Restoration, CVPRW 2023,"
-              + " arXiv 2305.08995; Kim et al., TReg, ICLR 2025, arXiv 2311.15658; Spagnoletti et"
-              + " al., LATINO-PRO, ICCV 2025, arXiv 2503.12615",
+          List.of(DiffPir.CITATION, TREG, LATINO),
           Set.of(Need.MODEL, Need.LINEAR),
           Spec.class,
           Map.of(
@@ -132,7 +150,7 @@ public final class ProxDiffusion extends LatentSolver {
   }
 
   @Override
-  NDArray run(
+  Steps begin(
       Problem problem,
       LatentDiffusionModel model,
       SolveContext context,
@@ -143,41 +161,52 @@ public final class ProxDiffusion extends LatentSolver {
     double rowSquare = y.meanSquaredRow(operator);
     double[] sigma =
         NoiseLevels.karras(model.schedule(), spec.steps(), spec.startSigma(), spec.endSigma());
-    NDArray z;
-    try (TensorScope scope = new TensorScope()) {
-      z = scope.keep(noise(context, work, model, chains).mul(sigma[0]));
-    }
-    for (int i = 0; i < spec.steps(); i++) {
-      try (TensorScope scope = new TensorScope()) {
+    return new Steps() {
+      @Override
+      public int count() {
+        return spec.steps();
+      }
+
+      @Override
+      public NDList start() {
+        return new NDList(noise(context, work, model, chains).mul(sigma[0]));
+      }
+
+      @Override
+      public NDList next(int i, NDList state) {
+        NDArray z = state.get(0);
         context.checkpoint();
         NDArray clean = model.denoise(z, sigma[i], context.conditioning());
         context.checkpoint();
         NDArray x = model.decode(clean);
         NDArray residual = y.residual(x);
         context.step(i + 1, spec.steps(), y.rms(residual));
-        preview(context, i + 1, x);
+        context.estimate(i + 1, x);
         double[] gamma = weights(y, y.meanSquares(residual), sigma[i], rowSquare);
         if (Arrays.stream(gamma).anyMatch(g -> g > 0)) {
           context.checkpoint();
           NDArray moved = y.proximal(operator, x, gamma);
           clean = spec.driftCorrection() ? corrected(model, clean, x, moved) : model.encode(moved);
         }
-        NDArray next = clean;
         double nextSigma = sigma[i + 1];
-        if (nextSigma > 0) {
-          double old = Math.sqrt(1 - spec.zeta()) * nextSigma / sigma[i];
-          next = clean.add(z.sub(clean).mul(old));
-          if (spec.zeta() > 0) {
-            NDArray fresh = noise(context, work, model, chains);
-            next = next.add(fresh.mul(Math.sqrt(spec.zeta()) * nextSigma));
-          }
+        if (nextSigma == 0) {
+          return new NDList(clean);
         }
-        z.close();
-        z = scope.keep(next);
+        double old = Math.sqrt(1 - spec.zeta()) * nextSigma / sigma[i];
+        NDArray next = clean.add(z.sub(clean).mul(old));
+        if (spec.zeta() > 0) {
+          NDArray fresh = noise(context, work, model, chains);
+          next = next.add(fresh.mul(Math.sqrt(spec.zeta()) * nextSigma));
+        }
+        return new NDList(next);
       }
-    }
-    context.checkpoint();
-    return Outcome.finite(model.decode(z));
+
+      @Override
+      public NDArray pictures(NDList state) {
+        context.checkpoint();
+        return model.decode(state.get(0));
+      }
+    };
   }
 
   private static NDArray corrected(

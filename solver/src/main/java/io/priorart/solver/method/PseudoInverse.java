@@ -11,6 +11,7 @@ import io.priorart.solver.Problem;
 import io.priorart.solver.SolveContext;
 import io.priorart.solver.SolverMethod;
 import io.priorart.solver.SolverMethod.Need;
+import java.util.List;
 import java.util.Map;
 import java.util.Set;
 
@@ -24,7 +25,7 @@ public final class PseudoInverse implements InverseSolver {
       new SolverMethod<>(
           "pseudo-inverse",
           "The truncated pseudo-inverse of the operator; unmeasured parts stay grey",
-          "",
+          List.of(),
           Set.of(Need.LINEAR),
           Spec.class,
           Map.of("fast", new Spec(0.1), "paper", new Spec(0.1)),

@@ -1,7 +1,9 @@
 package io.priorart.solver.method;
 
 import ai.djl.ndarray.NDArray;
+import ai.djl.ndarray.NDList;
 import ai.djl.ndarray.NDManager;
+import io.priorart.solver.Citation;
 import io.priorart.solver.ErrorKind;
 import io.priorart.solver.LatentDiffusionModel;
 import io.priorart.solver.Parameter;
@@ -12,6 +14,7 @@ import io.priorart.solver.SolveContext;
 import io.priorart.solver.SolverMethod;
 import io.priorart.solver.SolverMethod.Need;
 import io.priorart.solver.TensorScope;
+import java.util.List;
 import java.util.Map;
 import java.util.Set;
 
@@ -46,8 +49,14 @@ public final class Rad extends LatentSolver {
       new SolverMethod<>(
           "rad",
           "Region-aware diffusion for missing pixels and noise: samples the posterior, no data steps",
-          "Kim et al., RAD: Region-Aware Diffusion Models for Image Inpainting, CVPR 2025, arXiv"
-              + " 2412.09191",
+          List.of(
+              new Citation(
+                  "kim2025rad",
+                  "Kim, Sora and Suh, Sungho and Lee, Minsik",
+                  "RAD: Region-Aware Diffusion Models for Image Inpainting",
+                  "CVPR",
+                  2025,
+                  "2412.09191")),
           Set.of(Need.MODEL, Need.LINEAR, Need.MASK, Need.PIXEL_SPACE, Need.NOISE_MAP),
           Spec.class,
           Map.of(
@@ -106,7 +115,7 @@ public final class Rad extends LatentSolver {
   }
 
   @Override
-  NDArray run(
+  Steps begin(
       Problem problem,
       LatentDiffusionModel model,
       SolveContext context,
@@ -128,29 +137,34 @@ public final class Rad extends LatentSolver {
     // where nothing is missing, nothing happens above the measurement's own noise
     double start = known.complete() ? Math.min(spec.startSigma(), y.sigma()) : spec.startSigma();
     double[] sigma = NoiseLevels.karras(model.schedule(), spec.steps(), start, spec.endSigma());
-    NDArray z;
-    try (TensorScope scope = new TensorScope()) {
-      NDArray k = known.mask(work);
-      NDArray xi = noise(context, work, model, chains).mul(sigma[0]);
-      z = scope.keep(y.measurement().mul(k).add(xi.sub(xi.mul(k))));
-    }
-    for (int i = 0; ; i++) {
-      try (TensorScope scope = new TensorScope()) {
+    return new Steps() {
+      @Override
+      public int count() {
+        return spec.steps();
+      }
+
+      @Override
+      public NDList start() {
+        NDArray k = known.mask(work);
+        NDArray xi = noise(context, work, model, chains).mul(sigma[0]);
+        return new NDList(y.measurement().mul(k).add(xi.sub(xi.mul(k))));
+      }
+
+      @Override
+      public NDList next(int i, NDList state) {
+        NDArray z = state.get(0);
         context.checkpoint();
         NDArray level = levels(known, sigma[i], y.sigma(), work);
         NDArray clean = denoised(z, level, model, context);
         context.step(i + 1, spec.steps(), y.rms(y.residual(clean)));
-        preview(context, i + 1, clean);
+        context.estimate(i + 1, clean);
         if (i + 1 == spec.steps()) {
-          z.close();
-          return Outcome.finite(scope.keep(clean));
+          return new NDList(clean);
         }
         NDArray next = levels(known, sigma[i + 1], y.sigma(), work);
-        NDArray moved = moved(z, clean, level, next, noise(context, work, model, chains));
-        z.close();
-        z = scope.keep(moved);
+        return new NDList(moved(z, clean, level, next, noise(context, work, model, chains)));
       }
-    }
+    };
   }
 
   private static NDArray levels(KnownPixels known, double sigma, double noise, NDManager work) {

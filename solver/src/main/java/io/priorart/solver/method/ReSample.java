@@ -1,7 +1,9 @@
 package io.priorart.solver.method;
 
 import ai.djl.ndarray.NDArray;
+import ai.djl.ndarray.NDList;
 import ai.djl.ndarray.NDManager;
+import io.priorart.solver.Citation;
 import io.priorart.solver.ErrorKind;
 import io.priorart.solver.LatentDiffusionModel;
 import io.priorart.solver.LinearOperator;
@@ -17,6 +19,7 @@ import io.priorart.solver.SolverMethod.Need;
 import io.priorart.solver.TensorScope;
 import io.priorart.solver.TimestepSpacing;
 import java.util.Arrays;
+import java.util.List;
 import java.util.Map;
 import java.util.Set;
 
@@ -75,8 +78,14 @@ public final class ReSample extends LatentSolver {
       new SolverMethod<>(
           "resample",
           "Latent diffusion with hard data consistency by optimisation and stochastic resampling",
-          "Song et al., Solving Inverse Problems with Latent Diffusion Models via Hard Data"
-              + " Consistency, ICLR 2024, arXiv 2307.08123",
+          List.of(
+              new Citation(
+                  "song2024resample",
+                  "Song, Bowen and Kwon, Soo Min and Zhang, Zecheng and Hu, Xinyu and Qu, Qing and Shen, Liyue",
+                  "Solving Inverse Problems with Latent Diffusion Models via Hard Data Consistency",
+                  "ICLR",
+                  2024,
+                  "2307.08123")),
           Set.of(Need.MODEL, Need.DECODER_GRADIENT, Need.DENOISER_GRADIENT),
           Spec.class,
           Map.of(
@@ -131,17 +140,17 @@ public final class ReSample extends LatentSolver {
   }
 
   @Override
-  NDArray run(
+  Steps begin(
       Problem problem,
       LatentDiffusionModel model,
       SolveContext context,
       NDManager work,
       int chains) {
-    return new Run(problem, model, context, work, chains).solve();
+    return new Run(problem, model, context, work, chains);
   }
 
   /** One solve's surroundings. */
-  private final class Run {
+  private final class Run implements Steps {
     private final Problem problem;
     private final LatentDiffusionModel model;
     private final SolveContext context;
@@ -173,31 +182,38 @@ public final class ReSample extends LatentSolver {
       alphaBar[spec.steps()] = schedule.alphaBar(0);
     }
 
-    NDArray solve() {
+    @Override
+    public int count() {
+      return spec.steps();
+    }
+
+    @Override
+    public NDList start() {
+      return new NDList(noise(context, work, model, chains));
+    }
+
+    @Override
+    public NDList next(int i, NDList state) {
       int steps = spec.steps();
-      NDArray z = noise(context, work, model, chains);
-      for (int i = 0; i < steps; i++) {
-        int down = steps - 1 - i;
-        try (TensorScope scope = new TensorScope()) {
-          Guidance guidance = Guidance.at(z, alphaBar[i], problem, y, model, context);
-          context.step(i + 1, steps, guidance.residualRms());
-          preview(context, i + 1, guidance.picture());
-          NDArray next =
-              ddim(z, guidance.clean(), i).sub(guidance.gradient().mul(0.5 * alphaBar[i]));
-          if (down > 0 && down <= steps - steps / 3 && down % spec.every() == 0) {
-            NDArray sharper = lookAhead(next, i + 1);
-            NDArray consistent = down >= steps / 3 ? pixelStage(sharper) : latentStage(sharper);
-            next = resample(next, consistent, i);
-          }
-          z.close();
-          z = scope.keep(next);
-        }
+      int down = steps - 1 - i;
+      Guidance guidance = Guidance.at(state.get(0), alphaBar[i], problem, y, model, context);
+      context.step(i + 1, steps, guidance.residualRms());
+      context.estimate(i + 1, guidance.picture());
+      NDArray next =
+          ddim(state.get(0), guidance.clean(), i).sub(guidance.gradient().mul(0.5 * alphaBar[i]));
+      if (down > 0 && down <= steps - steps / 3 && down % spec.every() == 0) {
+        NDArray sharper = lookAhead(next, i + 1);
+        NDArray consistent = down >= steps / 3 ? pixelStage(sharper) : latentStage(sharper);
+        next = resample(next, consistent, i);
       }
-      try (TensorScope scope = new TensorScope()) {
-        NDArray consistent = latentStage(z);
-        context.checkpoint();
-        return Outcome.finite(scope.keep(model.decode(consistent)));
-      }
+      return new NDList(next);
+    }
+
+    @Override
+    public NDArray pictures(NDList state) {
+      NDArray consistent = latentStage(state.get(0));
+      context.checkpoint();
+      return model.decode(consistent);
     }
 
     /** The deterministic step from {@code alphaBar[i]} to {@code alphaBar[i+1]}. */

@@ -1,8 +1,10 @@
 package io.priorart.solver.method;
 
 import ai.djl.ndarray.NDArray;
+import ai.djl.ndarray.NDList;
 import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.Shape;
+import io.priorart.solver.Citation;
 import io.priorart.solver.LatentDiffusionModel;
 import io.priorart.solver.Linearization;
 import io.priorart.solver.NoiseSchedule;
@@ -12,9 +14,9 @@ import io.priorart.solver.Problem;
 import io.priorart.solver.SolveContext;
 import io.priorart.solver.SolverMethod;
 import io.priorart.solver.SolverMethod.Need;
-import io.priorart.solver.TensorScope;
 import io.priorart.solver.TimestepSpacing;
 import java.util.Arrays;
+import java.util.List;
 import java.util.Map;
 import java.util.Set;
 
@@ -43,8 +45,14 @@ public final class RedDiff extends LatentSolver {
       new SolverMethod<>(
           "red-diff",
           "Regularisation by denoising diffusion: Adam on one picture; pixel-space priors",
-          "Mardani et al., A Variational Perspective on Solving Inverse Problems with Diffusion"
-              + " Models, ICLR 2024, arXiv 2305.04391",
+          List.of(
+              new Citation(
+                  "mardani2024reddiff",
+                  "Mardani, Morteza and Song, Jiaming and Kautz, Jan and Vahdat, Arash",
+                  "A Variational Perspective on Solving Inverse Problems with Diffusion Models",
+                  "ICLR",
+                  2024,
+                  "2305.04391")),
           Set.of(Need.MODEL, Need.PIXEL_SPACE),
           Spec.class,
           Map.of("fast", new Spec(100, 0.02, 0.25), "paper", new Spec(1000, 0.1, 0.25)),
@@ -70,7 +78,7 @@ public final class RedDiff extends LatentSolver {
   }
 
   @Override
-  NDArray run(
+  Steps begin(
       Problem problem,
       LatentDiffusionModel model,
       SolveContext context,
@@ -82,29 +90,39 @@ public final class RedDiff extends LatentSolver {
     int[] timesteps = schedule.timesteps(spec.steps(), TimestepSpacing.TRAILING);
     double[] active = new double[chains];
     Arrays.fill(active, 1);
-    try (AdamW mu = begin(work, model, chains)) {
-      for (int i = 0; i < timesteps.length; i++) {
+    return new Steps() {
+      @Override
+      public int count() {
+        return timesteps.length;
+      }
+
+      @Override
+      public NDList start() {
+        return AdamW.state(work.zeros(new Shape(chains).addAll(model.imageShape())));
+      }
+
+      @Override
+      public NDList next(int i, NDList state) {
         double sigma = schedule.sigma(timesteps[i]);
         context.checkpoint();
-        try (TensorScope scope = new TensorScope();
-            Linearization at = problem.operator().at(mu.point())) {
+        AdamW adam = new AdamW(state, i, spec.learningRate(), 0);
+        NDArray mu = adam.point();
+        try (Linearization at = problem.operator().at(mu)) {
           NDArray residual = y.residualOf(at.value());
           context.step(i + 1, timesteps.length, y.rms(residual));
-          preview(context, i + 1, mu.point());
-          NDArray noisy = mu.point().add(noise(context, work, model, chains).mul(sigma));
+          context.estimate(i + 1, mu);
+          NDArray noisy = mu.add(noise(context, work, model, chains).mul(sigma));
           NDArray clean = model.denoise(noisy, sigma, context.conditioning());
-          NDArray gradient = mu.point().sub(clean).mul(spec.lambda()).sub(at.pullback(residual));
-          mu.step(gradient, active);
+          adam.step(mu.sub(clean).mul(spec.lambda()).sub(at.pullback(residual)), active);
         }
+        return adam.state();
       }
-      context.checkpoint();
-      return Outcome.finite(mu.point().duplicate());
-    }
-  }
 
-  private AdamW begin(NDManager work, LatentDiffusionModel model, int chains) {
-    try (NDArray zero = work.zeros(new Shape(chains).addAll(model.imageShape()))) {
-      return new AdamW(zero, spec.learningRate(), 0);
-    }
+      @Override
+      public NDArray pictures(NDList state) {
+        context.checkpoint();
+        return state.get(0);
+      }
+    };
   }
 }

@@ -3,6 +3,7 @@ package io.priorart.solver.method;
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDList;
 import ai.djl.ndarray.NDManager;
+import io.priorart.solver.Citation;
 import io.priorart.solver.InverseSolver;
 import io.priorart.solver.LatentDiffusionModel;
 import io.priorart.solver.LinearOperator;
@@ -13,6 +14,7 @@ import io.priorart.solver.SolveContext;
 import io.priorart.solver.SolverMethod;
 import io.priorart.solver.SolverMethod.Need;
 import io.priorart.solver.TensorScope;
+import java.util.List;
 import java.util.Map;
 import java.util.Set;
 
@@ -41,8 +43,21 @@ public final class TotalVariation implements InverseSolver {
       new SolverMethod<>(
           "tv",
           "Isotropic colour total variation by Chambolle and Pock's primal-dual iteration",
-          "Rudin, Osher, Fatemi, Physica D 1992; Chambolle, Pock, A First-Order Primal-Dual"
-              + " Algorithm for Convex Problems with Applications to Imaging, JMIV 2011",
+          List.of(
+              new Citation(
+                  "rudin1992",
+                  "Rudin, Leonid I. and Osher, Stanley and Fatemi, Emad",
+                  "Nonlinear Total Variation Based Noise Removal Algorithms",
+                  "Physica D",
+                  1992,
+                  ""),
+              new Citation(
+                  "chambolle2011",
+                  "Chambolle, Antonin and Pock, Thomas",
+                  "A First-Order Primal-Dual Algorithm for Convex Problems with Applications to Imaging",
+                  "JMIV",
+                  2011,
+                  "")),
           Set.of(Need.LINEAR),
           Spec.class,
           Map.of("fast", new Spec(0.3, 200), "paper", new Spec(0.3, 1000)),
@@ -96,7 +111,7 @@ public final class TotalVariation implements InverseSolver {
           NDArray next = operator.proximal(step, y.measurement(), tau);
           NDArray nextBar = next.mul(2).sub(x);
           context.step(i + 1, spec.iterations(), y.rms(y.residual(next)));
-          context.preview(i + 1, next);
+          context.estimate(i + 1, next);
           new NDList(x, bar, down, right).close();
           x = scope.keep(next);
           bar = scope.keep(nextBar);

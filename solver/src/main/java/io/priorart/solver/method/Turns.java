@@ -1,8 +1,11 @@
 package io.priorart.solver.method;
 
 import ai.djl.ndarray.NDArray;
+import ai.djl.ndarray.NDArrays;
+import ai.djl.ndarray.NDList;
 import ai.djl.ndarray.types.Shape;
 import io.priorart.solver.NoiseSource;
+import java.util.function.BiFunction;
 import java.util.stream.IntStream;
 
 /**
@@ -34,6 +37,28 @@ final class Turns {
     NDArray t = (turn & 4) == 0 ? x : x.transpose(0, 1, 3, 2);
     t = (turn & 1) == 0 ? t : t.flip(3);
     return (turn & 2) == 0 ? t : t.flip(2);
+  }
+
+  /** Each sample turned its own way. */
+  static NDArray each(NDArray x, int[] turns) {
+    return samplewise(x, turns, Turns::of);
+  }
+
+  /** Undoes {@link #each}. */
+  static NDArray eachBack(NDArray x, int[] turns) {
+    return samplewise(x, turns, Turns::back);
+  }
+
+  private static NDArray samplewise(
+      NDArray x, int[] turns, BiFunction<NDArray, Integer, NDArray> turn) {
+    if (turns.length == 1) {
+      return turn.apply(x, turns[0]);
+    }
+    NDList parts = new NDList();
+    for (int k = 0; k < turns.length; k++) {
+      parts.add(turn.apply(x.get(k + ":" + (k + 1)), turns[k]));
+    }
+    return NDArrays.concat(parts, 0);
   }
 
   /** Undoes {@link #of}. */

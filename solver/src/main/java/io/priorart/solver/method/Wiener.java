@@ -3,6 +3,7 @@ package io.priorart.solver.method;
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.Shape;
+import io.priorart.solver.Citation;
 import io.priorart.solver.HostTensor;
 import io.priorart.solver.InverseSolver;
 import io.priorart.solver.LatentDiffusionModel;
@@ -15,6 +16,7 @@ import io.priorart.solver.SolverMethod;
 import io.priorart.solver.SolverMethod.Need;
 import io.priorart.solver.TensorScope;
 import io.priorart.solver.operator.ConjugateGradient;
+import java.util.List;
 import java.util.Map;
 import java.util.Set;
 
@@ -44,8 +46,21 @@ public final class Wiener implements InverseSolver {
       new SolverMethod<>(
           "wiener",
           "Wiener filter with a power-law image spectrum, for any linear operator",
-          "Wiener, Extrapolation, Interpolation, and Smoothing of Stationary Time Series, 1949;"
-              + " spectrum: Field, JOSA A 1987",
+          List.of(
+              new Citation(
+                  "wiener1949",
+                  "Wiener, Norbert",
+                  "Extrapolation, Interpolation, and Smoothing of Stationary Time Series",
+                  "MIT Press",
+                  1949,
+                  ""),
+              new Citation(
+                  "field1987",
+                  "Field, David J.",
+                  "Relations between the Statistics of Natural Images and the Response Properties of Cortical Cells",
+                  "JOSA A",
+                  1987,
+                  "")),
           Set.of(Need.LINEAR),
           Spec.class,
           Map.of("fast", new Spec(2, 0.5, 100, false), "paper", new Spec(2, 0.5, 500, false)),

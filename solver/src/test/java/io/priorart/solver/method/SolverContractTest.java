@@ -23,13 +23,15 @@ import io.priorart.solver.Problem;
 import io.priorart.solver.SolveContext;
 import io.priorart.solver.SolveEvent;
 import io.priorart.solver.SolveListener;
+import io.priorart.solver.SolveState;
+import io.priorart.solver.SolveStates;
 import io.priorart.solver.SolverMethod;
 import io.priorart.solver.SolverMethod.Need;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Arrays;
-import java.util.EnumSet;
 import java.util.List;
+import java.util.Map;
 import java.util.Set;
 import java.util.function.BooleanSupplier;
 import java.util.stream.Stream;
@@ -132,7 +134,8 @@ class SolverContractTest {
       ENCODE,
       DECODE,
       DENOISE_PULLBACK,
-      DECODE_PULLBACK
+      DECODE_PULLBACK,
+      ENCODE_PULLBACK
     }
 
     private final Set<Part> forbidden;
@@ -192,7 +195,7 @@ class SolverContractTest {
 
     @Override
     public Linearization encodeAt(NDArray x) {
-      throw new IllegalStateException("no solver may differentiate the encoder");
+      return watched(super.encodeAt(x), Part.ENCODE_PULLBACK);
     }
 
     private Linearization watched(Linearization inner, Part part) {
@@ -223,6 +226,109 @@ class SolverContractTest {
               ORACLE.model(manager, method),
               SolveContext.of(manager, seed))
           .toFloatArray();
+    }
+  }
+
+  /** Alone and in a batch, to what float32 sums in another order leave of it. */
+  @ParameterizedTest
+  @MethodSource("modelMethods")
+  void aSampleOfABatchIsThatOfItsSeed(SolverMethod<?> method) {
+    float[] batch = solveBatch(method, 7, 3);
+    assertArrayEquals(batch, solveBatch(method, 7, 3));
+    for (int k = 0; k < 3; k++) {
+      float[] own = Arrays.copyOfRange(batch, 16 * k, 16 * (k + 1));
+      assertArrayEquals(solve(method, 7 + k), own, 1e-3f, "sample " + k);
+    }
+  }
+
+  private static float[] solveBatch(SolverMethod<?> method, long seed, int samples) {
+    try (NDManager manager = NDManager.newBaseManager()) {
+      return create(method)
+          .solve(
+              problem(operator(method)),
+              ORACLE.model(manager, method),
+              SolveContext.of(manager, seed).withSamples(samples))
+          .toFloatArray();
+    }
+  }
+
+  /** Keeps every state; goes on from one. */
+  private static final class Kept implements SolveStates {
+    private final SolveState from;
+    final List<SolveState> states = new ArrayList<>();
+
+    Kept(SolveState from) {
+      this.from = from;
+    }
+
+    @Override
+    public SolveState saved() {
+      return from;
+    }
+
+    @Override
+    public boolean due(int step) {
+      return true;
+    }
+
+    @Override
+    public void save(SolveState state) {
+      states.add(state);
+    }
+  }
+
+  @ParameterizedTest
+  @MethodSource("modelMethods")
+  void goesOnFromAnyStateToTheSameBits(SolverMethod<?> method) {
+    Kept whole = new Kept(null);
+    float[] expected = solveKeeping(method, whole);
+    assertArrayEquals(solveBatch(method, 5, 2), expected, "keeping changes nothing");
+    assertFalse(whole.states.isEmpty());
+    for (int at : new int[] {0, whole.states.size() / 2, whole.states.size() - 1}) {
+      Kept rest = new Kept(whole.states.get(at));
+      assertArrayEquals(expected, solveKeeping(method, rest), "from step " + (at + 1));
+      assertEquals(whole.states.size() - at - 1, rest.states.size());
+    }
+  }
+
+  private static float[] solveKeeping(SolverMethod<?> method, SolveStates states) {
+    try (NDManager manager = NDManager.newBaseManager()) {
+      return create(method)
+          .solve(
+              problem(operator(method)),
+              ORACLE.model(manager, method),
+              SolveContext.of(manager, 5).withStates(states).withSamples(2))
+          .toFloatArray();
+    }
+  }
+
+  /** Cut short, a solve gives the estimate of the last step that it ended. */
+  @ParameterizedTest
+  @MethodSource("modelMethods")
+  void cutShortItGivesTheLastEstimate(SolverMethod<?> method) {
+    List<HostTensor> previews = new ArrayList<>();
+    SolveListener listener =
+        new SolveListener() {
+          @Override
+          public void on(SolveEvent event) {
+            if (event instanceof SolveEvent.Preview preview) {
+              previews.add(preview.image());
+            }
+          }
+
+          @Override
+          public boolean wantsPreview(int step) {
+            return true;
+          }
+        };
+    try (NDManager manager = NDManager.newBaseManager()) {
+      SolveContext context =
+          new SolveContext(manager, 5, listener, () -> previews.size() == 3, null).keepingBest();
+      NDArray x =
+          create(method).solve(problem(operator(method)), ORACLE.model(manager, method), context);
+      assertEquals(3, context.cutShortAfter());
+      assertEquals(previews.get(2), HostTensor.of(x));
+      assertEquals(List.of(x.getUid()), uids(manager));
     }
   }
 
@@ -452,11 +558,14 @@ class SolverContractTest {
       } else {
         assertDoesNotThrow(withoutMap::run);
       }
-      for (Need need : EnumSet.of(Need.DECODER_GRADIENT, Need.DENOISER_GRADIENT)) {
-        Faulty.Part part =
-            need == Need.DECODER_GRADIENT
-                ? Faulty.Part.DECODE_PULLBACK
-                : Faulty.Part.DENOISE_PULLBACK;
+      Map<Need, Faulty.Part> gradients =
+          Map.of(
+              Need.DECODER_GRADIENT, Faulty.Part.DECODE_PULLBACK,
+              Need.ENCODER_GRADIENT, Faulty.Part.ENCODE_PULLBACK,
+              Need.DENOISER_GRADIENT, Faulty.Part.DENOISE_PULLBACK);
+      for (Map.Entry<Need, Faulty.Part> gradient : gradients.entrySet()) {
+        Need need = gradient.getKey();
+        Faulty.Part part = gradient.getValue();
         Faulty model = new Faulty(manager, method, Set.of(part), part, -1);
         Runnable solve = () -> create(method).solve(linear, model, SolveContext.of(manager, 1));
         if (needs.contains(need)) {

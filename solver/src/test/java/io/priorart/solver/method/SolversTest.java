@@ -18,7 +18,7 @@ class SolversTest {
       new SolverMethod<>(
           "opencv-telea",
           "From another module",
-          "",
+          List.of(),
           Set.of(),
           Interpolation.Spec.class,
           Map.of("fast", new Interpolation.Spec(), "paper", new Interpolation.Spec()),

@@ -1,0 +1,54 @@
+package io.priorart.solver;
+
+import java.util.Locale;
+
+/**
+ * A paper that a method is from.
+ *
+ * @param key of its BibTeX entry
+ * @param authors as BibTeX has them, {@code Surname, Given and Surname, Given}
+ * @param venue short, without the year: {@code ICLR}; {@code arXiv} for a preprint
+ * @param arxiv its number there; empty for none
+ */
+public record Citation(
+    String key, String authors, String title, String venue, int year, String arxiv) {
+  private static final String PREPRINT = "arXiv";
+
+  /** {@code Surname et al., Title, Venue year, arXiv id}. */
+  public String text() {
+    String[] people = authors.split(" and ");
+    String first = people[0].split(",")[0];
+    String who =
+        switch (people.length) {
+          case 1 -> first;
+          case 2 -> first + " and " + people[1].split(",")[0];
+          default -> first + " et al.";
+        };
+    String where = venue.equals(PREPRINT) ? "" : ", " + venue;
+    String preprint = arxiv.isEmpty() ? "" : ", arXiv " + arxiv;
+    return who + ", " + title + where + (where.isEmpty() ? ", " : " ") + year + preprint;
+  }
+
+  /** A BibTeX entry, with a line break at its end. */
+  public String bibtex() {
+    boolean preprint = venue.equals(PREPRINT);
+    StringBuilder out = new StringBuilder();
+    out.append(preprint ? "@misc{" : "@inproceedings{").append(key).append(",\n");
+    field(out, "author", authors);
+    // braces keep capitals as they are
+    field(out, "title", "{" + title + "}");
+    if (!preprint) {
+      field(out, "booktitle", venue);
+    }
+    field(out, "year", String.format(Locale.ROOT, "%d", year));
+    if (!arxiv.isEmpty()) {
+      field(out, "eprint", arxiv);
+      field(out, "archiveprefix", PREPRINT);
+    }
+    return out.append("}\n").toString();
+  }
+
+  private static void field(StringBuilder out, String name, String value) {
+    out.append("  ").append(name).append(" = {").append(value).append("},\n");
+  }
+}
