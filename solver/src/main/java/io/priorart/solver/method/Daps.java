@@ -38,8 +38,18 @@ import java.util.Set;
  * the target's largest curvature, instead of a rate chosen for each task over three decades: a
  * single setting is stable for every linear operator; {@code ||A|| = 1} is taken for others. {@code
  * tau} is the measurement's sigma unless it is given: the paper's 0.01 is smaller than its noise.
+ *
+ * <p>For a linear operator the inner target is Gaussian, and with {@code langevinSteps = 0} it is
+ * sampled exactly: {@code argmin_u ||u - x0 - sigma xi||^2 / sigma^2 + ||A u - y - tau xi'||^2 /
+ * tau^2} (Papandreou and Yuille, "Gaussian Sampling by Local Perturbations", NIPS 2010). With that,
+ * one evaluation a level and {@code tau} the measurement's sigma, a Gaussian prior's posterior is
+ * reached; with more evaluations it is not: {@code x0} then is where the probability flow ends, a
+ * sample of the prior rather than its mean, and the target around it is too wide.
  */
 public final class Daps extends LatentSolver {
+  /** Keeps the inner problem's linear systems in float32's reach. */
+  private static final double MAX_GAMMA = 1e6;
+
   public static final SolverMethod<Spec> METHOD =
       new SolverMethod<>(
           "daps",
@@ -56,6 +66,7 @@ public final class Daps extends LatentSolver {
           Spec.class,
           Map.of(
               "fast", new Spec(40, 1, 50, 0.2, 0, 100, 0.02),
+              "exact", new Spec(100, 1, 0, 0.5, 0, 100, 0.02),
               "paper", new Spec(200, 5, 100, 0.5, 0.01, 100, 0.1)),
           Daps::new);
 
@@ -73,7 +84,11 @@ public final class Daps extends LatentSolver {
   public record Spec(
       @Parameter(doc = "Noise levels", min = 1, max = 1000) int steps,
       @Parameter(doc = "Denoiser evaluations at each level", min = 1, max = 100) int odeSteps,
-      @Parameter(doc = "Langevin steps at each level", min = 1, max = 10000) int langevinSteps,
+      @Parameter(
+              doc = "Langevin steps at each level; 0 samples exactly, for linear operators",
+              min = 0,
+              max = 10000)
+          int langevinSteps,
       @Parameter(
               doc = "Langevin's step relative to the curvature; the smaller, the more exact",
               min = 0.001,
@@ -139,6 +154,24 @@ public final class Daps extends LatentSolver {
       @Override
       public NDList next(int i, NDList state) {
         NDArray clean = clean(model, context, state.get(0), sigma[i]);
+        NDArray u = spec.langevinSteps() == 0 ? exact(clean, i) : langevin(clean, i);
+        context.step(i + 1, spec.steps(), y.rms(y.residual(u)));
+        context.estimate(i + 1, u);
+        return new NDList(
+            sigma[i + 1] == 0 ? u : u.add(noise(context, work, model, chains).mul(sigma[i + 1])));
+      }
+
+      /** The mode of a problem whose two means are drawn is a sample. */
+      private NDArray exact(NDArray clean, int i) {
+        context.checkpoint();
+        LinearOperator linear = problem.linearOperator();
+        NDArray mean = clean.add(noise(context, work, model, chains).mul(sigma[i]));
+        NDArray fresh = context.normal(work, chains, operator.measurementShape());
+        double gamma = Math.min(MAX_GAMMA, sigma[i] * sigma[i] / (tau * tau));
+        return y.proximal(linear, mean, y.measurement().add(fresh.mul(tau)), gamma);
+      }
+
+      private NDArray langevin(NDArray clean, int i) {
         double eta = spec.stepSize() / (1 / (sigma[i] * sigma[i]) + norm / (tau * tau));
         NDArray u = clean.duplicate();
         for (int k = 0; k < spec.langevinSteps(); k++) {
@@ -157,10 +190,7 @@ public final class Daps extends LatentSolver {
                   });
           before.close();
         }
-        context.step(i + 1, spec.steps(), y.rms(y.residual(u)));
-        context.estimate(i + 1, u);
-        return new NDList(
-            sigma[i + 1] == 0 ? u : u.add(noise(context, work, model, chains).mul(sigma[i + 1])));
+        return u;
       }
     };
   }

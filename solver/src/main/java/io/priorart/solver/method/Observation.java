@@ -145,6 +145,16 @@ final class Observation {
     return NDArrays.concat(parts, 0);
   }
 
+  /** {@link LinearOperator#proximal} of each sample, with another measurement. */
+  NDArray proximal(LinearOperator linear, NDArray x, NDArray other, double gamma) {
+    NDList parts = new NDList();
+    for (int i = 0; i < x.getShape().get(0); i++) {
+      String sample = i + ":" + (i + 1);
+      parts.add(linear.proximal(x.get(sample), other.get(sample), gamma));
+    }
+    return NDArrays.concat(parts, 0);
+  }
+
   /** Each sample of {@code x} moved to the noise level by {@link FinalDataStep#weight}. */
   NDArray toDiscrepancy(LinearOperator linear, NDArray x) {
     double[] gammas = new double[Math.toIntExact(x.getShape().get(0))];

@@ -1,6 +1,8 @@
 package io.priorart.solver.method;
 
 import ai.djl.ndarray.NDArray;
+import ai.djl.ndarray.NDArrays;
+import ai.djl.ndarray.NDList;
 import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.Shape;
 import io.priorart.solver.Conditioning;
@@ -82,16 +84,23 @@ class GaussianLatentModel implements LatentDiffusionModel {
     return pixelSpace();
   }
 
-  /** One map for all: {@code mean + S (S + diag(sigma^2))^-1 (z - mean)}. */
+  /** {@code mean + S (S + diag(sigma^2))^-1 (z - mean)}, one map for all or one for each. */
   @Override
   public NDArray denoise(NDArray z, NDArray sigma, Conditioning conditioning) {
     counts[0]++;
     float[] levels = sigma.toFloatArray();
-    double[][] noise = Matrices.diagonal(mean.length, i -> (double) levels[i] * levels[i]);
-    double[][] gain =
-        Matrices.times(covariance, Matrices.inverse(Matrices.plus(covariance, 1, noise)));
-    NDArray centre = z.getManager().create(Matrices.floats(mean), new Shape(1).addAll(latent));
-    return DenseOperator.Maps.linear(z.sub(centre), gain, latent).add(centre);
+    NDList samples = new NDList();
+    for (int n = 0; n < z.getShape().get(0); n++) {
+      int at = levels.length == mean.length ? 0 : n * mean.length;
+      double[][] noise =
+          Matrices.diagonal(mean.length, i -> (double) levels[at + i] * levels[at + i]);
+      double[][] gain =
+          Matrices.times(covariance, Matrices.inverse(Matrices.plus(covariance, 1, noise)));
+      NDArray centre = z.getManager().create(Matrices.floats(mean), new Shape(1).addAll(latent));
+      NDArray one = z.get(n + ":" + (n + 1)).sub(centre);
+      samples.add(DenseOperator.Maps.linear(one, gain, latent).add(centre));
+    }
+    return NDArrays.concat(samples, 0);
   }
 
   @Override

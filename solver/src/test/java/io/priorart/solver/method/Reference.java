@@ -1,5 +1,6 @@
 package io.priorart.solver.method;
 
+import static io.priorart.solver.method.Matrices.cholesky;
 import static io.priorart.solver.method.Matrices.diagonal;
 import static io.priorart.solver.method.Matrices.dot;
 import static io.priorart.solver.method.Matrices.inverse;
@@ -153,6 +154,22 @@ final class Reference {
       }
       double eta = spec.stepSize() / (1 / (sigma * sigma) + norm / (tau * tau));
       double[] u = clean;
+      if (spec.langevinSteps() == 0) {
+        // N(m, P^-1): P = I/sigma^2 + A^T A/tau^2, P m = x0/sigma^2 + A^T y/tau^2
+        double[][] precision =
+            plus(
+                diagonal(GaussianOracle.D, k -> 1 / (sigma * sigma)),
+                1 / (tau * tau),
+                times(back, oracle.a));
+        double[] information =
+            plus(scaled(clean, 1 / (sigma * sigma)), 1 / (tau * tau), times(back, oracle.y));
+        double[][] covariance = inverse(precision);
+        u =
+            plus(
+                times(covariance, information),
+                1,
+                times(cholesky(covariance), normal(random, GaussianOracle.D)));
+      }
       for (int k = 0; k < spec.langevinSteps(); k++) {
         double[] score =
             plus(
