@@ -1,13 +1,16 @@
 package io.priorart.cli;
 
+import io.priorart.models.LoraExport;
 import io.priorart.models.ModelFamilies;
 import io.priorart.models.ModelInspection;
+import io.priorart.models.ModelSource;
 import io.priorart.models.ModelVerification;
 import io.priorart.models.Prior;
 import io.priorart.models.engine.CompileOptions;
 import io.priorart.models.engine.Precision;
 import io.priorart.models.weights.SafetensorsFile;
 import io.priorart.models.weights.SafetensorsWriter;
+import io.priorart.runtime.Checkpoints;
 import io.priorart.runtime.Json;
 import io.priorart.solver.ErrorKind;
 import io.priorart.solver.HostTensor;
@@ -29,8 +32,13 @@ import picocli.CommandLine.Parameters;
     name = "model",
     description = "Looks into a checkpoint.",
     mixinStandardHelpOptions = true,
-    subcommands = {ModelCommand.Inspect.class, ModelCommand.Verify.class, ModelCommand.Trace.class},
-    synopsisSubcommandLabel = "(inspect | verify | trace)")
+    subcommands = {
+      ModelCommand.Inspect.class,
+      ModelCommand.Verify.class,
+      ModelCommand.Trace.class,
+      ModelCommand.ExtractLora.class
+    },
+    synopsisSubcommandLabel = "(inspect | verify | trace | extract-lora)")
 final class ModelCommand {
   /** A command on one checkpoint, named after it or by {@code --model}. */
   abstract static class OneModel {
@@ -234,6 +242,71 @@ final class ModelCommand {
         System.out.println(Json.text(shapes));
       } else {
         results.forEach((name, tensor) -> System.out.println(name + " " + tensor.shape()));
+      }
+      return 0;
+    }
+  }
+
+  @Command(
+      name = "extract-lora",
+      description = {
+        "Writes what sets a fine-tuned or distilled denoiser apart from the one it came from as a",
+        "LoRA: low-rank factors of each weight's change, in diffusers' keys."
+      },
+      mixinStandardHelpOptions = true)
+  static final class ExtractLora implements Callable<Integer> {
+    @Option(
+        names = "--base",
+        required = true,
+        paramLabel = "DIR|FILE",
+        description = "Checkpoint that the other came from.")
+    private String base;
+
+    @Option(
+        names = "--changed",
+        required = true,
+        paramLabel = "DIR|FILE",
+        description = "The other.")
+    private String changed;
+
+    @Option(
+        names = "--rank",
+        defaultValue = "32",
+        paramLabel = "N",
+        description = "Of the factors at most, 1 to 1024. Default: ${DEFAULT-VALUE}")
+    private int rank;
+
+    @Option(
+        names = {"-o", "--output"},
+        required = true,
+        paramLabel = "FILE.safetensors",
+        description = "File to write.")
+    private Path output;
+
+    @Option(names = "--json", description = "Print JSON.")
+    private boolean json;
+
+    @Option(names = "--force", description = "Overwrite an existing output.")
+    private boolean force;
+
+    @Override
+    public Integer call() {
+      LoraExport.Result result =
+          LoraExport.write(
+              ModelSource.of(Checkpoints.resolve(base, false)),
+              ModelSource.of(Checkpoints.resolve(changed, false)),
+              rank,
+              output,
+              force);
+      if (json) {
+        System.out.println(Json.text(result));
+      } else {
+        System.out.printf(
+            Locale.ROOT,
+            "%s: %d weights, %.1f %% of the squared change%n",
+            output,
+            result.modules(),
+            100 * result.kept());
       }
       return 0;
     }

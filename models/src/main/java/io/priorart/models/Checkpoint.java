@@ -28,7 +28,8 @@ interface Checkpoint {
     Checkpoint opened =
         Files.isRegularFile(source.path())
             ? CheckpointFile.open(source.path())
-            : new CheckpointFolder(source.path(), source.variant());
+            : DerivedCheckpoint.of(
+                new CheckpointFolder(source.path(), source.variant()), source.path());
     return source.vae() == null && source.loras().isEmpty()
         ? opened
         : new AdaptedCheckpoint(opened, source);

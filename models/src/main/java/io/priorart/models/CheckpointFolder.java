@@ -120,7 +120,7 @@ final class CheckpointFolder implements Checkpoint {
   }
 
   /** The path itself, unless it is a link that leaves. */
-  private Path contained(Path file) {
+  Path contained(Path file) {
     try {
       if (Files.exists(file)) {
         Path real = file.toRealPath();

@@ -1,6 +1,7 @@
 package io.priorart.models;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
@@ -386,5 +387,74 @@ class CheckpointTest {
         .filter(e -> e.getKey().endsWith("position_ids"))
         .mapToLong(e -> e.getValue().size())
         .sum();
+  }
+
+  /** A few-step folder beside its base: a LoRA of the base's U-Net, a scheduler of its own. */
+  private Path derived(String base) throws IOException {
+    Path few = Files.createDirectories(dir.resolve("few"));
+    Files.createDirectories(few.resolve("scheduler"));
+    Files.writeString(
+        few.resolve("model_index.json"),
+        "{\"_class_name\": \"StableDiffusionPipeline\", \"_base\": \""
+            + base
+            + "\", \"_lora\": \"pytorch_lora_weights.safetensors\"}");
+    Path config = Path.of("scheduler", "scheduler_config.json");
+    String scheduler = Files.readString(folder.resolve(config));
+    Files.writeString(few.resolve(config), scheduler.replace("DDIMScheduler", "LCMScheduler"));
+    return few;
+  }
+
+  @Test
+  void aDerivedFolderIsItsBaseWithALora() throws IOException {
+    Path changed = dir.resolve("changed");
+    Files.move(folder, changed);
+    copy();
+    Path weights = changed.resolve("unet").resolve(STEM + ".safetensors");
+    SafetensorsFile file = SafetensorsFile.open(weights);
+    Map<String, HostTensor> tensors = new LinkedHashMap<>();
+    for (String name : file.shapes().keySet()) {
+      HostTensor tensor = file.read(name);
+      boolean matrix = tensor.shape().dimension() > 1;
+      float[] values = tensor.values().clone();
+      for (int i = 0; i < values.length; i++) {
+        values[i] *= matrix ? 1.1f : 1;
+      }
+      tensors.put(name, new HostTensor(tensor.shape(), values));
+    }
+    SafetensorsWriter.write(weights, tensors, Map.of(), false);
+    HostTensor expected = unetOutput(ModelSource.of(changed));
+    Path few = derived("model");
+    Path lora = few.resolve("pytorch_lora_weights.safetensors");
+    LoraExport.Result result =
+        LoraExport.write(model(), ModelSource.of(changed), 1024, lora, false);
+    assertEquals(1, result.kept(), 1e-9);
+    HostTensor found = unetOutput(ModelSource.of(few));
+    HostTensor plain = unetOutput(model());
+    double error = 0;
+    double change = 0;
+    for (int i = 0; i < found.values().length; i++) {
+      error += Math.pow(found.values()[i] - expected.values()[i], 2);
+      change += Math.pow(plain.values()[i] - expected.values()[i], 2);
+    }
+    // the factors are stored in half precision
+    assertTrue(error < 1e-4 * change, error + " of " + change);
+    assertTrue(ModelFamilies.traits(ModelSource.of(few)).fewStep());
+    assertFalse(ModelFamilies.traits(model()).fewStep());
+    try (Prior derived = ModelFamilies.load(ModelSource.of(few), CompileOptions.REFERENCE);
+        Prior base = ModelFamilies.load(model(), CompileOptions.REFERENCE)) {
+      assertEquals("few", derived.name());
+      assertNotEquals(base.hash(), derived.hash());
+    }
+    LoraExport.Result less = LoraExport.write(model(), ModelSource.of(changed), 1, lora, true);
+    assertTrue(less.kept() > 0 && less.kept() < 0.9, "" + less.kept());
+    assertThrows(
+        PriorArtException.class,
+        () -> LoraExport.write(model(), ModelSource.of(changed), 1, lora, false));
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"../model", "/etc", "", "few"})
+  void aDerivedFolderNamesOneBesideIt(String base) throws IOException {
+    refused(ModelSource.of(derived(base)), base.equals("few") ? "derived itself" : "plain name");
   }
 }

@@ -2,9 +2,13 @@ package io.priorart.models.engine;
 
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
+import ai.djl.ndarray.types.DataType;
 import ai.djl.ndarray.types.Shape;
 import io.priorart.solver.ErrorKind;
+import io.priorart.solver.HostTensor;
 import io.priorart.solver.PriorArtException;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;
@@ -27,6 +31,22 @@ public interface TensorSource {
    * doubled. Valid while the source is open.
    */
   NDArray map(NDManager manager, String name);
+
+  /** A tensor as float32 on the host. */
+  default HostTensor read(NDManager scratch, String name) {
+    try (NDArray mapped = map(scratch, name)) {
+      if (mapped.getDataType() != DataType.UINT8) {
+        return HostTensor.of(mapped);
+      }
+      ByteBuffer bytes = mapped.toByteBuffer().order(ByteOrder.LITTLE_ENDIAN);
+      float[] values = new float[Math.toIntExact(shapes().get(name).size())];
+      for (int i = 0; i < values.length; i++) {
+        // the upper half of a float32
+        values[i] = Float.intBitsToFloat(bytes.getShort(2 * i) << 16);
+      }
+      return new HostTensor(shapes().get(name), values);
+    }
+  }
 
   /** All of a list of complaints, or the first fifty and how many more. */
   static String some(List<String> complaints) {
