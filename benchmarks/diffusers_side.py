@@ -1,8 +1,8 @@
 """Full-size checkpoints with random weights, and diffusers' side of benchmarks/full-size.
 
     python diffusers_side.py make sd15|sdxl FOLDER     writes a float16 checkpoint of the family's public configuration
-    python diffusers_side.py run sd15|sdxl FOLDER PRECISION WHAT
-WHAT is `all`, or `vae` for the auto-encoder alone. Prints one line of JSON with the figures of `priorart bench model --json`.
+    python diffusers_side.py run sd15|sdxl FOLDER PRECISION WHAT REPEATS
+WHAT is `all`; `denoiser` with everything loaded; `vae` for the auto-encoder alone; `load` for loading alone. Prints one line of JSON with the figures of `priorart bench model --json`.
 """
 
 import json
@@ -89,7 +89,7 @@ def status(name):
     return int(re.search(name + r":\s+(\d+)", pathlib.Path("/proc/self/status").read_text())[1]) / 1024
 
 
-def run(name, root, precision, what):
+def run(name, root, precision, what, repeats):
     import diffusers
     import torch
     import transformers
@@ -107,26 +107,26 @@ def run(name, root, precision, what):
 
     def median(f):
         found = []
-        for i in range(4):
+        for i in range(int(repeats) + 1):
             begin = time.perf_counter()
             f()
             if i:
                 found.append(time.perf_counter() - begin)
         return statistics.median(found)
 
-    figures = dict(denoise=None)
+    figures = {}
     begin = time.perf_counter()
     vae = diffusers.AutoencoderKL.from_pretrained(root / "vae", torch_dtype=dtype)
-    if what == "all":
+    if what != "vae":
         unet = diffusers.UNet2DConditionModel.from_pretrained(root / "unet", torch_dtype=dtype)
         texts = [getattr(transformers, kind).from_pretrained(root / ("text_encoder" + ("" if i == 0 else "_2")), torch_dtype=dtype)
                  for i, (kind, _) in enumerate(spec["clip"])]
     figures["load"] = time.perf_counter() - begin
-    figures["loadAnonymous"] = peak[0]
+    figures["load_anonymous"] = peak[0]
     g = torch.Generator().manual_seed(0)
     side = spec["side"] // 8
     z = torch.randn(1, 4, side, side, generator=g).to(dtype)
-    if what == "all":
+    if what in ("all", "denoiser"):
         n = spec["batch"]
         x = z.expand(n, -1, -1, -1).contiguous()
         context = torch.randn(n, 77, spec["unet"]["cross_attention_dim"], generator=g).to(dtype)
@@ -138,15 +138,16 @@ def run(name, root, precision, what):
             figures["denoise"] = median(lambda: unet(x, 500, context, added_cond_kwargs=added).sample)
     for p in vae.parameters():
         p.requires_grad_(False)
-    with torch.no_grad():
-        figures["decode"] = median(lambda: vae.decode(z).sample)
 
     def pullback():
         leaf = z.clone().requires_grad_(True)
         y = vae.decode(leaf).sample
         torch.autograd.grad(y, leaf, y.detach())
 
-    figures["decodePullback"] = median(pullback)
+    if what in ("all", "vae"):
+        with torch.no_grad():
+            figures["decode"] = median(lambda: vae.decode(z).sample)
+        figures["decode_pullback"] = median(pullback)
     figures |= {"anonymous": peak[0], "peak": status("VmHWM")}
     print(json.dumps({"torch": torch.__version__, "diffusers": diffusers.__version__, "precision": precision, "figures": figures}))
 

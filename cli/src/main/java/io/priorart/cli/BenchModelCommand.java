@@ -24,9 +24,14 @@ final class BenchModelCommand implements Callable<Integer> {
   @Mixin private Sources model;
 
   @Option(
-      names = "--vae-only",
-      description = "Load the auto-encoder alone; a latent is then eight pixels a side.")
-  private boolean vaeOnly;
+      names = "--measure",
+      defaultValue = "all",
+      paramLabel = "all|denoiser|vae|load",
+      description = {
+        "Everything; the denoiser, with everything loaded; the auto-encoder, loaded by itself (a",
+        "latent is then eight pixels a side); loading alone. Default: ${DEFAULT-VALUE}"
+      })
+  private ModelBench.Part part;
 
   @Option(
       names = "--guided",
@@ -57,7 +62,7 @@ final class BenchModelCommand implements Callable<Integer> {
       ModelBench.Figures figures =
           ModelBench.run(
               new ModelBench.Plan(
-                  model.source(), model.choice().resolve(), vaeOnly, guided, side, repeats),
+                  model.source(), model.choice().resolve(), part, guided, side, repeats),
               cancel);
       if (json) {
         Map<String, Object> all = new LinkedHashMap<>();

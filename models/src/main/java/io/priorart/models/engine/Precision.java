@@ -26,6 +26,18 @@ public enum Precision {
     return resolve().scalarType;
   }
 
+  /**
+   * The element type of a file whose tensors may be used where they are mapped; {@code null} for
+   * bfloat16, which DJL cannot name.
+   */
+  String mappedType() {
+    return switch (resolve()) {
+      case FLOAT32 -> "F32";
+      case FLOAT16 -> "F16";
+      default -> null;
+    };
+  }
+
   /** Of a weight. */
   public int bytes() {
     return resolve() == FLOAT32 ? 4 : 2;

@@ -18,9 +18,14 @@ import java.util.zip.ZipOutputStream;
  *     from
  * @param weights in the order of the list attribute {@code ws}
  * @param listAttributes attributes of type {@code List[Tensor]}, {@code ws} first
+ * @param precision that the weights are converted to
  */
 public record Script(
-    String className, String code, List<TensorSpec> weights, List<String> listAttributes) {
+    String className,
+    String code,
+    List<TensorSpec> weights,
+    List<String> listAttributes,
+    Precision precision) {
 
   /** The archive that {@code torch.jit.load} reads: a zip of stored entries, no tensors inside. */
   byte[] archive() {

@@ -108,7 +108,11 @@ public final class ScriptBuilder {
       emitAttach(code, self, attribute);
     }
     return new Script(
-        className, code.toString(), List.copyOf(weights), List.copyOf(listAttributes));
+        className,
+        code.toString(),
+        List.copyOf(weights),
+        List.copyOf(listAttributes),
+        options.precision());
   }
 
   /** {@code attach_NAME(tensors)}: converts once, so that forward never does. */

@@ -71,6 +71,13 @@ public final class ScriptModule implements AutoCloseable {
       module.close();
       throw e;
     }
+    String type = script.precision().mappedType();
+    if (script.weights().stream().noneMatch(w -> weights.type(w.name()).equals(type))) {
+      // every tensor was copied: the mapped pages need not stay resident, and Java unmaps nothing
+      // before it collects
+      module.weights = null;
+      System.gc();
+    }
     return module;
   }
 

@@ -220,7 +220,13 @@ class TrainingRateBenchmark {
   // ---- parts of a script, cut from its text
 
   private static ScriptModule load(NDManager manager, Script script, String code) {
-    Script part = new Script(script.className(), code, script.weights(), script.listAttributes());
+    Script part =
+        new Script(
+            script.className(),
+            code,
+            script.weights(),
+            script.listAttributes(),
+            script.precision());
     ScriptModule module = ScriptModule.load(manager, part);
     NoiseSource random = new NoiseSource(1);
     try (NDManager scratch = manager.newSubManager()) {

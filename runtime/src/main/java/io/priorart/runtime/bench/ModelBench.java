@@ -29,21 +29,23 @@ public final class ModelBench {
   private static final int PROMPT_GUIDANCE = 2;
   private static final String PROMPT = "a photograph";
 
+  /** Which networks are timed; of {@link #vae} nothing else is loaded. */
+  public enum Part {
+    all,
+    denoiser,
+    vae,
+    load
+  }
+
   /**
    * What is measured.
    *
-   * @param codecAlone whether only the auto-encoder is loaded
    * @param guided whether the denoiser runs on two samples: with and without the prompt
    * @param side of the picture in pixels
    * @param repeats timed ones of each, after one that is not
    */
   public record Plan(
-      ModelSource source,
-      Precision precision,
-      boolean codecAlone,
-      boolean guided,
-      int side,
-      int repeats) {
+      ModelSource source, Precision precision, Part part, boolean guided, int side, int repeats) {
     public Plan {
       if (side < 8 || side > 8192) {
         throw PriorArtException.badField("side", "must be 8 to 8192 pixels, was " + side);
@@ -94,7 +96,7 @@ public final class ModelBench {
     ModelBench bench = new ModelBench(plan, stop);
     try (AnonymousMemory watched = bench.memory) {
       watched.start();
-      if (plan.codecAlone()) {
+      if (plan.part() == Part.vae) {
         bench.codec();
       } else {
         bench.prior();
@@ -138,8 +140,11 @@ public final class ModelBench {
                     manager, new Prompt(PROMPT, "", plan.guided() ? PROMPT_GUIDANCE : 1))
                 : Conditioning.NONE;
         double sigma = prior.schedule().sigma(prior.schedule().trainTimesteps() / 2);
+        if (plan.part() == Part.load) {
+          return;
+        }
         denoise = seconds(() -> model.denoise(z, sigma, text));
-        if (!prior.traits().pixelSpace()) {
+        if (plan.part() == Part.all && !prior.traits().pixelSpace()) {
           decode = seconds(() -> model.decode(z));
           pullback(z, () -> model.decodeAt(z));
         }
