@@ -48,4 +48,12 @@ public record EvaluationCounts(
         decodePullback - o.decodePullback,
         seconds - o.seconds);
   }
+
+  /**
+   * What one of {@code n} samples of a batch has of these: the same calls, its part of the time.
+   */
+  public EvaluationCounts share(int n) {
+    return new EvaluationCounts(
+        denoise, denoisePullback, encode, encodePullback, decode, decodePullback, seconds / n);
+  }
 }

@@ -28,7 +28,12 @@ public final class SolveContext {
   private final BooleanSupplier cancelled;
   private final long deadlineNanos;
   private final boolean hasDeadline;
+
+  /** Whether a spent budget gives the last estimate. */
   private final boolean keepBest;
+
+  /** Whether a cancellation does, too. */
+  private final boolean keepWhenCancelled;
 
   private long stream = -1;
   private HostTensor best;
@@ -75,6 +80,7 @@ public final class SolveContext {
         cancelled,
         budget == null ? 0 : System.nanoTime() + budget.toNanos(),
         budget != null,
+        false,
         false);
   }
 
@@ -89,7 +95,8 @@ public final class SolveContext {
       BooleanSupplier cancelled,
       long deadlineNanos,
       boolean hasDeadline,
-      boolean keepBest) {
+      boolean keepBest,
+      boolean keepWhenCancelled) {
     this.manager = manager;
     this.conditioning = conditioning;
     this.seed = seed;
@@ -101,6 +108,7 @@ public final class SolveContext {
     this.deadlineNanos = deadlineNanos;
     this.hasDeadline = hasDeadline;
     this.keepBest = keepBest;
+    this.keepWhenCancelled = keepWhenCancelled;
   }
 
   /** This with its noise from elsewhere, for one sample. */
@@ -116,7 +124,8 @@ public final class SolveContext {
         cancelled,
         deadlineNanos,
         hasDeadline,
-        keepBest);
+        keepBest,
+        keepWhenCancelled);
   }
 
   /**
@@ -135,7 +144,8 @@ public final class SolveContext {
         cancelled,
         deadlineNanos,
         hasDeadline,
-        keepBest);
+        keepBest,
+        keepWhenCancelled);
   }
 
   /** This with its state kept between steps, or gone on from. */
@@ -151,14 +161,17 @@ public final class SolveContext {
         cancelled,
         deadlineNanos,
         hasDeadline,
-        keepBest);
+        keepBest,
+        keepWhenCancelled);
   }
 
   /**
-   * This, but a solve that is cancelled or out of time gives its last estimate, if it has one,
-   * instead of failing; {@link #cutShortAfter} then says so.
+   * This, but a solve that is out of time gives its last estimate, if it has one, instead of
+   * failing; {@link #cutShortAfter} then says so.
+   *
+   * @param whenCancelled whether a cancelled one does, too
    */
-  public SolveContext keepingBest() {
+  public SolveContext keepingBest(boolean whenCancelled) {
     return new SolveContext(
         manager,
         conditioning,
@@ -170,7 +183,8 @@ public final class SolveContext {
         cancelled,
         deadlineNanos,
         hasDeadline,
-        true);
+        true,
+        whenCancelled);
   }
 
   /** No listener, no cancellation, no deadline. */
@@ -280,6 +294,12 @@ public final class SolveContext {
     listener.on(new SolveEvent.Step(step, totalSteps, residualRms));
   }
 
+  /** Ends a step of which no residual is known, because the picture was not decoded. */
+  public void step(int step, int totalSteps) {
+    checkpoint();
+    listener.on(new SolveEvent.Step(step, totalSteps, Double.NaN));
+  }
+
   /**
    * Tells of the current clean pictures, {@code [samples, C, H, W]}: the first is offered as a
    * preview, if anyone wants this step's, and all are what is left if the solve is cut short.
@@ -308,7 +328,8 @@ public final class SolveContext {
    */
   public NDArray bestInstead(PriorArtException reason) {
     boolean stopped =
-        reason.kind() == ErrorKind.CANCELLED || reason.kind() == ErrorKind.DEADLINE_EXCEEDED;
+        reason.kind() == ErrorKind.DEADLINE_EXCEEDED
+            || reason.kind() == ErrorKind.CANCELLED && keepWhenCancelled;
     if (!keepBest || !stopped || best == null) {
       throw reason;
     }

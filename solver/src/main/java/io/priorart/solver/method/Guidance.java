@@ -36,7 +36,7 @@ record Guidance(NDArray clean, NDArray gradient, NDArray picture, double residua
       try (Linearization decoder = model.decodeAt(denoiser.value());
           Linearization forward = problem.operator().at(decoder.value())) {
         NDArray residual = y.residualOf(forward.value());
-        NDArray unit = Observation.scale(residual, inverseNorms(residual));
+        NDArray unit = Observation.scale(residual, Observation.inverseNorms(residual));
         context.checkpoint();
         NDArray latent = decoder.pullback(forward.pullback(unit));
         context.checkpoint();
@@ -44,14 +44,5 @@ record Guidance(NDArray clean, NDArray gradient, NDArray picture, double residua
         return new Guidance(denoiser.value(), gradient, decoder.value(), y.rms(residual));
       }
     }
-  }
-
-  private static double[] inverseNorms(NDArray residual) {
-    double[] scale = Observation.sumsOfSquares(residual);
-    for (int i = 0; i < scale.length; i++) {
-      // NaN must stay NaN, or a diverged sample would go unnoticed.
-      scale[i] = scale[i] == 0 ? 0 : 1 / Math.sqrt(scale[i]);
-    }
-    return scale;
   }
 }

@@ -25,6 +25,9 @@ final class Observation {
   /** Probes of {@link #meanSquaredRow}; exact at no more entries than this. */
   private static final int PROBES = 8;
 
+  /** Of {@link #traces}: a percent or two for photographs' sizes. */
+  private static final int MORE_PROBES = 32;
+
   /** Of {@link #squaredNorm}; what is left out is below a percent for the operators here. */
   private static final int POWER_ITERATIONS = 60;
 
@@ -86,8 +89,7 @@ final class Observation {
 
   /** {@code y - prediction}, zero where nothing was observed. */
   NDArray residualOf(NDArray prediction) {
-    NDArray r = measurement.sub(prediction);
-    return observed == null ? r : r.mul(observed);
+    return seen(measurement.sub(prediction));
   }
 
   /** Mean over the observed entries of {@code residual^2}, one value a sample. */
@@ -118,6 +120,32 @@ final class Observation {
       result[i] = sums[i];
     }
     return result;
+  }
+
+  /** {@code <a, b>} of each sample. */
+  static double[] dots(NDArray a, NDArray b) {
+    long n = a.getShape().get(0);
+    float[] sums = a.mul(b).reshape(n, -1).sum(new int[] {1}).toFloatArray();
+    double[] result = new double[sums.length];
+    for (int i = 0; i < sums.length; i++) {
+      result[i] = sums[i];
+    }
+    return result;
+  }
+
+  /** {@code 1/||a||} of each sample, 0 where it is zero. */
+  static double[] inverseNorms(NDArray a) {
+    double[] scale = sumsOfSquares(a);
+    for (int i = 0; i < scale.length; i++) {
+      // NaN must stay NaN, or a diverged sample would go unnoticed.
+      scale[i] = scale[i] == 0 ? 0 : 1 / Math.sqrt(scale[i]);
+    }
+    return scale;
+  }
+
+  /** A measurement-shaped array, zero where nothing was observed. */
+  NDArray seen(NDArray measured) {
+    return observed == null ? measured : measured.mul(observed);
   }
 
   /** {@code a} with each sample multiplied by its factor. */
@@ -184,7 +212,7 @@ final class Observation {
         }
         NDArray unit = v.div(length);
         NDArray mapped = linear.apply(unit);
-        NDArray seen = observed == null ? mapped : mapped.mul(observed);
+        NDArray seen = seen(mapped);
         norm = sumsOfSquares(seen)[0];
         v = linear.adjoint(seen);
       }
@@ -198,23 +226,42 @@ final class Observation {
    * 1989) of a fixed seed; exact for masks and for at most eight entries.
    */
   double meanSquaredRow(LinearOperator linear) {
+    return traces(linear, PROBES, false)[0] / count;
+  }
+
+  /**
+   * {@code tr(A A^T)} and {@code tr((A A^T)^2)}: the number of observed entries for a mask, else by
+   * more probes of the kind of {@link #meanSquaredRow}.
+   */
+  double[] traces(LinearOperator linear) {
+    return linear.isMask() ? new double[] {count, count} : traces(linear, MORE_PROBES, true);
+  }
+
+  private double[] traces(LinearOperator linear, int most, boolean squared) {
     try (TensorScope scope = new TensorScope()) {
       Shape shape = linear.measurementShape();
       int size = Math.toIntExact(shape.size());
-      boolean basis = size <= PROBES;
-      int probes = basis ? size : PROBES;
+      boolean basis = size <= most;
+      int probes = basis ? size : most;
       SplittableRandom random = new SplittableRandom(0x5eed);
-      double sum = 0;
+      double[] sums = new double[2];
       for (int p = 0; p < probes; p++) {
         float[] v = new float[size];
         for (int i = 0; i < size; i++) {
           v[i] = basis ? (i == p ? 1 : 0) : random.nextBoolean() ? 1 : -1;
         }
         NDArray probe = measurement.getManager().create(v, new Shape(1).addAll(shape));
-        NDArray back = linear.adjoint(observed == null ? probe : probe.mul(observed));
-        sum += sumsOfSquares(back)[0];
+        NDArray back = linear.adjoint(seen(probe));
+        sums[0] += sumsOfSquares(back)[0];
+        if (squared) {
+          sums[1] += sumsOfSquares(seen(linear.apply(back)))[0];
+        }
       }
-      return (basis ? sum : sum / probes) / count;
+      if (!basis) {
+        sums[0] /= probes;
+        sums[1] /= probes;
+      }
+      return sums;
     }
   }
 }

@@ -217,8 +217,7 @@ public final class ProxDiffusion extends LatentSolver {
   }
 
   /** {@code gamma = v / sigma_y^2} of each sample. */
-  private static double[] weights(
-      Observation y, double[] meanSquares, double sigma, double rowSquare) {
+  static double[] weights(Observation y, double[] meanSquares, double sigma, double rowSquare) {
     double noise = y.sigma() * y.sigma();
     double model = sigma * sigma / (1 + sigma * sigma);
     double[] gamma = new double[meanSquares.length];

@@ -586,4 +586,281 @@ final class Reference {
   private static double meanSquare(double[] r) {
     return dot(r, r) / r.length;
   }
+
+  /** Timesteps {@code 999 - 1000 k / n} rounded, as "trailing" has them. */
+  private static int[] trailing(int n) {
+    int[] t = new int[n];
+    for (int k = 0; k < n; k++) {
+      t[k] = (int) Math.round(1000.0 - 1000.0 * k / n) - 1;
+    }
+    return t;
+  }
+
+  private double sigmaAt(int timestep) {
+    return Math.sqrt(1 / alphaBar[timestep] - 1);
+  }
+
+  /** LATINO, algorithm 1, with the residual's own weight. */
+  double[] latino(Latino.Spec spec, SplittableRandom random) {
+    double noise = GaussianOracle.SIGMA * GaussianOracle.SIGMA;
+    double trace = 0;
+    for (int i = 0; i < GaussianOracle.M; i++) {
+      trace += gram[i][i];
+    }
+    double[] x = times(back, times(inverse(gram), oracle.y));
+    for (int t : trailing(spec.steps())) {
+      double sigma = sigmaAt(t);
+      double[] z = plus(times(oracle.inverseCodec, x), sigma, normal(random, GaussianOracle.D));
+      double[] u = times(oracle.codec, denoise(z, sigma));
+      double[] r = misfit(u);
+      double measured = Math.max(0, dot(r, r) - GaussianOracle.M * noise) / trace;
+      x = proximal(u, Math.min(measured, sigma * sigma / (1 + sigma * sigma)) / noise);
+    }
+    return x;
+  }
+
+  /** TReg, algorithm 1, without adaptive negation. */
+  double[] treg(Treg.Spec spec, SplittableRandom random) {
+    int n = spec.steps();
+    int[] t = trailing(n);
+    double lambda =
+        spec.lambda() > 0
+            ? spec.lambda()
+            : spec.weight() * GaussianOracle.SIGMA * GaussianOracle.SIGMA;
+    double[] z = normal(random, GaussianOracle.D);
+    for (int i = 0; i < n; i++) {
+      double a = alphaBar[t[i]];
+      double next = i == n - 1 ? 1 : alphaBar[t[i + 1]];
+      double[] clean = denoise(scaled(z, 1 / Math.sqrt(a)), sigmaAt(t[i]));
+      double[] eps = scaled(plus(z, -Math.sqrt(a), clean), 1 / Math.sqrt(1 - a));
+      boolean data = ((i + 1) % spec.every() == 0 || i == n - 1) && i < spec.until() * n;
+      if (!data) {
+        z = plus(scaled(clean, Math.sqrt(next)), Math.sqrt(1 - next), eps);
+        continue;
+      }
+      double[] x = proximal(times(oracle.codec, clean), 1 / lambda);
+      double[] mixed = plus(scaled(times(oracle.inverseCodec, x), next), 1 - next, clean);
+      z = plus(scaled(mixed, Math.sqrt(next)), 1 - next, eps);
+      z = plus(z, Math.sqrt(next * (1 - next)), normal(random, GaussianOracle.D));
+    }
+    return times(oracle.codec, z);
+  }
+
+  private double[][] pictureGain(double sigma) {
+    double[][] prior = times(oracle.codec, times(oracle.covariance, transpose(oracle.codec)));
+    return pictureGains.computeIfAbsent(sigma, s -> GaussianLatentModel.gain(prior, s));
+  }
+
+  private double[] denoisePicture(double[] x, double sigma) {
+    double[] centre = times(oracle.codec, oracle.mean);
+    return plus(centre, 1, times(pictureGain(sigma), plus(x, -1, centre)));
+  }
+
+  /** CDIM with its traces from the matrix and its step searched on a fine grid. */
+  double[] cdim(Cdim.Spec spec, SplittableRandom random) {
+    int stride = 1000 / spec.steps();
+    double noise = GaussianOracle.SIGMA * GaussianOracle.SIGMA;
+    double m = GaussianOracle.M;
+    double trace = 0;
+    double squared = 0;
+    for (int i = 0; i < GaussianOracle.M; i++) {
+      trace += gram[i][i];
+      squared += dot(gram[i], gram[i]);
+    }
+    double yy = dot(oracle.y, oracle.y);
+    double[] aty = times(back, oracle.y);
+    double[] x = normal(random, GaussianOracle.D);
+    for (int i = spec.steps() - 1; ; i--) {
+      // the schedule's steps begin at timestep 1
+      double a = alphaBar[i * stride + 1];
+      double[] clean = denoisePicture(scaled(x, 1 / Math.sqrt(a)), sigmaAt(i * stride + 1));
+      if (i == 0) {
+        return clean;
+      }
+      double s = alphaBar[(i - 1) * stride + 1];
+      double[] eps = scaled(plus(x, -Math.sqrt(a), clean), 1 / Math.sqrt(1 - a));
+      x = plus(scaled(clean, Math.sqrt(s)), Math.sqrt(1 - s), eps);
+      double e = Math.sqrt(s) - 1;
+      double b = 1 - s;
+      double mean = e * e * yy + b * trace + m * noise * (1 - e * e);
+      double variance =
+          2 * (b * b * squared + 2 * b * noise * trace + m * noise * noise)
+              + 4 * e * e * (b * (dot(aty, aty) - noise * trace) + noise * (yy - m * noise));
+      double bound = mean + spec.band() * Math.sqrt(variance);
+      for (int k = 0; k < spec.iterations(); k++) {
+        double[] r = misfit(x);
+        if (dot(r, r) <= bound) {
+          break;
+        }
+        double sigma = sigmaAt((i - 1) * stride + 1);
+        double[] estimate = denoisePicture(scaled(x, 1 / Math.sqrt(s)), sigma);
+        double[] g =
+            times(
+                transpose(pictureGain(sigma)),
+                scaled(times(back, misfit(estimate)), -2 / Math.sqrt(s)));
+        double step = smallestStep(x, g, bound);
+        x = plus(x, -step, g);
+        if (step == 0) {
+          break;
+        }
+      }
+    }
+  }
+
+  /** By bisection between no step and the one of the least residual. */
+  private double smallestStep(double[] x, double[] g, double bound) {
+    double[] r = misfit(x);
+    double[] ag = times(oracle.a, g);
+    double best = -dot(r, ag) / dot(ag, ag);
+    if (best <= 0) {
+      return 0;
+    }
+    double[] least = misfit(plus(x, -best, g));
+    if (dot(least, least) > bound) {
+      return best;
+    }
+    double low = 0;
+    double high = best;
+    for (int k = 0; k < 60; k++) {
+      double middle = (low + high) / 2;
+      double[] at = misfit(plus(x, -middle, g));
+      if (dot(at, at) > bound) {
+        low = middle;
+      } else {
+        high = middle;
+      }
+    }
+    return high;
+  }
+
+  /** SITCOM, algorithm 1, with Adam written out. */
+  double[] sitcom(Sitcom.Spec spec, SplittableRandom random) {
+    int n = spec.steps();
+    int[] t = trailing(n);
+    double[] x = normal(random, GaussianOracle.D);
+    for (int i = 0; ; i++) {
+      double a = alphaBar[t[i]];
+      double sigma = sigmaAt(t[i]);
+      double[] v = x.clone();
+      double[] first = new double[GaussianOracle.D];
+      double[] second = new double[GaussianOracle.D];
+      for (int k = 1; k <= spec.iterations(); k++) {
+        double[] r = misfit(denoisePicture(scaled(v, 1 / Math.sqrt(a)), sigma));
+        if (dot(r, r) <= GaussianOracle.M * GaussianOracle.SIGMA * GaussianOracle.SIGMA) {
+          break;
+        }
+        double[] g =
+            times(transpose(pictureGain(sigma)), scaled(times(back, r), -2 / Math.sqrt(a)));
+        g = plus(g, 2 * spec.lambda(), plus(v, -1, x));
+        for (int d = 0; d < v.length; d++) {
+          first[d] = 0.9 * first[d] + 0.1 * g[d];
+          second[d] = 0.999 * second[d] + 0.001 * g[d] * g[d];
+          double root = Math.sqrt(second[d] / (1 - Math.pow(0.999, k))) + 1e-8;
+          v[d] -= spec.learningRate() * first[d] / (1 - Math.pow(0.9, k)) / root;
+        }
+      }
+      double[] clean = denoisePicture(scaled(v, 1 / Math.sqrt(a)), sigma);
+      if (i == n - 1) {
+        return clean;
+      }
+      double s = alphaBar[t[i + 1]];
+      x = plus(scaled(clean, Math.sqrt(s)), Math.sqrt(1 - s), normal(random, GaussianOracle.D));
+    }
+  }
+
+  private double[] pseudoInverse(double[] measured) {
+    return times(back, times(inverse(gram), measured));
+  }
+
+  private double[] ancestral(
+      double[] z, double[] clean, double a, double s, boolean last, SplittableRandom random) {
+    double alpha = a / s;
+    double[] mean =
+        plus(
+            scaled(clean, Math.sqrt(s) * (1 - alpha) / (1 - a)),
+            Math.sqrt(alpha) * (1 - s) / (1 - a),
+            z);
+    double sd = Math.sqrt((1 - alpha) * (1 - s) / (1 - a));
+    return last ? mean : plus(mean, sd, normal(random, GaussianOracle.D));
+  }
+
+  /** MCG, algorithm 1, on the prior of pictures. */
+  double[] mcg(Mcg.Spec spec, SplittableRandom random) {
+    int n = spec.steps();
+    int[] t = trailing(n);
+    double[] x = normal(random, GaussianOracle.D);
+    for (int i = 0; i < n; i++) {
+      double a = alphaBar[t[i]];
+      double s = i == n - 1 ? 1 : alphaBar[t[i + 1]];
+      double[] clean = denoisePicture(scaled(x, 1 / Math.sqrt(a)), sigmaAt(t[i]));
+      double[] r = misfit(clean);
+      double[] g =
+          times(
+              transpose(pictureGain(sigmaAt(t[i]))),
+              scaled(times(back, r), -1 / Math.sqrt(a * dot(r, r))));
+      double[] moved =
+          plus(ancestral(x, clean, a, s, i == n - 1, random), -spec.zeta() * 1000 / n, g);
+      double[] data = scaled(oracle.y, Math.sqrt(s));
+      if (i < n - 1) {
+        data = plus(data, Math.sqrt(1 - s), times(oracle.a, normal(random, GaussianOracle.D)));
+      }
+      double[] off = plus(moved, -1, pseudoInverse(times(oracle.a, moved)));
+      x = plus(off, 1, pseudoInverse(data));
+    }
+    return x;
+  }
+
+  /** MCG with the projection on the decoded estimate. */
+  double[] latentMcg(Mcg.Spec spec, SplittableRandom random) {
+    int n = spec.steps();
+    int[] t = trailing(n);
+    double[] z = normal(random, GaussianOracle.D);
+    for (int i = 0; i < n; i++) {
+      double a = alphaBar[t[i]];
+      double s = i == n - 1 ? 1 : alphaBar[t[i + 1]];
+      double[] clean = denoise(scaled(z, 1 / Math.sqrt(a)), sigmaAt(t[i]));
+      double[] x = times(oracle.codec, clean);
+      double[] r = misfit(x);
+      double[] g =
+          times(
+              transpose(gain(sigmaAt(t[i]))),
+              scaled(times(transpose(forward), r), -1 / Math.sqrt(a * dot(r, r))));
+      double[] replaced = times(oracle.inverseCodec, plus(x, 1, pseudoInverse(r)));
+      z = plus(ancestral(z, replaced, a, s, i == n - 1, random), -spec.zeta() * 1000 / n, g);
+    }
+    return times(oracle.codec, z);
+  }
+
+  /** PSLD, algorithm 2, its gradient from the matrices of the whole chain. */
+  double[] psld(Psld.Spec spec, SplittableRandom random) {
+    int n = spec.steps();
+    int[] t = trailing(n);
+    double norm = squaredNorm();
+    double[][] into = plus(diagonal(GaussianOracle.D, i -> 1), -1 / norm, times(back, oracle.a));
+    // d (E(x+) - z0) / d z0
+    double[][] glue =
+        plus(
+            times(oracle.inverseCodec, times(into, oracle.codec)),
+            -1,
+            diagonal(GaussianOracle.D, i -> 1));
+    double[] z = normal(random, GaussianOracle.D);
+    for (int i = 0; i < n; i++) {
+      double a = alphaBar[t[i]];
+      double s = i == n - 1 ? 1 : alphaBar[t[i + 1]];
+      double[] clean = denoise(scaled(z, 1 / Math.sqrt(a)), sigmaAt(t[i]));
+      double[] x = times(oracle.codec, clean);
+      double[] r = misfit(x);
+      double[] gap = plus(times(oracle.inverseCodec, plus(x, 1 / norm, times(back, r))), -1, clean);
+      double[] pull =
+          plus(
+              scaled(times(transpose(forward), r), -spec.omega() / Math.sqrt(dot(r, r))),
+              spec.gamma() / Math.sqrt(dot(gap, gap)),
+              times(transpose(glue), gap));
+      double[] g = scaled(times(transpose(gain(sigmaAt(t[i]))), pull), 1 / Math.sqrt(a));
+      double[] eps = scaled(plus(z, -Math.sqrt(a), clean), 1 / Math.sqrt(1 - a));
+      z = plus(scaled(clean, Math.sqrt(s)), Math.sqrt(1 - s), eps);
+      z = plus(z, -1000.0 / n, g);
+    }
+    return times(oracle.codec, z);
+  }
 }
