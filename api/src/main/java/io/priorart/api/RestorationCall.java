@@ -10,6 +10,7 @@ import io.priorart.runtime.Json;
 import io.priorart.runtime.Report;
 import io.priorart.runtime.RestoreListener;
 import io.priorart.runtime.Restorer;
+import io.priorart.runtime.Stopping;
 import io.priorart.runtime.image.Picture;
 import io.priorart.runtime.image.PictureFiles;
 import io.priorart.runtime.image.PictureFormat;
@@ -24,8 +25,6 @@ import io.priorart.v1.Image;
 import io.priorart.v1.RestoreEvent;
 import io.priorart.v1.RestoreRequest;
 import java.time.Duration;
-import java.util.concurrent.ScheduledFuture;
-import java.util.concurrent.TimeUnit;
 import java.util.function.BooleanSupplier;
 
 /** One {@code Restore} call on its way through the queue. */
@@ -85,18 +84,6 @@ final class RestorationCall implements SolveQueue.Task {
   public void run(SolveQueue.Ticket ticket, BooleanSupplier stop) {
     shared.measures.waited(ticket.waited());
     String solver = restoration.request().solver();
-    ScheduledFuture<?> budget =
-        shared
-            .service
-            .timer()
-            .schedule(
-                () ->
-                    ticket.cancel(
-                        new PriorArtException(
-                            ErrorKind.DEADLINE_EXCEEDED,
-                            "the solve's budget of " + restoration.budget() + " ran out")),
-                restoration.budget().toMillis(),
-                TimeUnit.MILLISECONDS);
     Model model = new Model();
     try (model) {
       FileRestorer.Restored restored = solve(model, stop);
@@ -120,8 +107,6 @@ final class RestorationCall implements SolveQueue.Task {
       if (e instanceof Error error && !(e instanceof OutOfMemoryError)) {
         throw error;
       }
-    } finally {
-      budget.cancel(false);
     }
   }
 
@@ -147,7 +132,8 @@ final class RestorationCall implements SolveQueue.Task {
             restoration.bitDepth(),
             restoration.meanAndDeviation(),
             restoration.choice());
-    return FileRestorer.restore(job, model::open, new Progress(), stop);
+    Stopping stopping = new Stopping(stop, restoration.budget(), false);
+    return FileRestorer.restore(job, model::open, new Progress(), stopping);
   }
 
   /** The model of this call, opened when the solver asks for it. */
@@ -197,11 +183,13 @@ final class RestorationCall implements SolveQueue.Task {
     private final long begin = System.nanoTime();
     private long lastPreview = begin;
     private int sample;
+    private int batch = 1;
     private Duration left = Duration.ZERO;
 
     @Override
-    public void sampleStarted(int index) {
-      sample = index;
+    public void batchStarted(int first, int count) {
+      sample = first;
+      batch = count;
     }
 
     @Override
@@ -214,7 +202,7 @@ final class RestorationCall implements SolveQueue.Task {
     }
 
     private void step(SolveEvent.Step s) {
-      double done = sample + (double) s.step() / s.totalSteps();
+      double done = sample + (double) batch * s.step() / s.totalSteps();
       double total = restoration.request().samples();
       left = Duration.ofNanos((long) ((System.nanoTime() - begin) * (total - done) / done));
       RestoreEvent.Step.Builder step =

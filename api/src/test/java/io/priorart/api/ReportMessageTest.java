@@ -33,7 +33,9 @@ class ReportMessageTest {
                 new Report.Time(1.5, 1.25, 0.125),
                 new Report.Evaluations(1, 2, 3, 4, 5, 6),
                 new Report.Judgement("consistent", Double.POSITIVE_INFINITY, 1, 0.1, 1e9),
-                withModel ? 0L : null)),
+                withModel ? 0L : null,
+                withModel ? 7 : null)),
+        4,
         1L << 40,
         new Report.Seconds(0.1, 0, 0.2, 0.3));
   }
@@ -49,6 +51,7 @@ class ReportMessageTest {
           20, message.getSolver().getParameters().getFieldsOrThrow("steps").getNumberValue());
       assertEquals(withModel, message.getMeasurementSpectrum().hasSlope());
       assertEquals(withModel, message.getSamples(0).hasChangedKnownPixels());
+      assertEquals(withModel, message.getSamples(0).hasCutShortAfter());
       String json =
           JsonFormat.printer()
               .preservingProtoFieldNames()

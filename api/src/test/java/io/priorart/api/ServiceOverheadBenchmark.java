@@ -5,6 +5,7 @@ import io.priorart.runtime.Machine;
 import io.priorart.runtime.OperatorRequest;
 import io.priorart.runtime.RestoreListener;
 import io.priorart.runtime.Restorer;
+import io.priorart.runtime.Stopping;
 import io.priorart.runtime.image.Picture;
 import io.priorart.runtime.image.PictureFiles;
 import io.priorart.runtime.image.PictureFormat;
@@ -66,7 +67,8 @@ class ServiceOverheadBenchmark {
     for (int i = -WARM_UP; i < ROUNDS; i++) {
       long begin = System.nanoTime();
       Restorer.Restoration solved =
-          Restorer.restore(measurement, direct, () -> null, 8, RestoreListener.NONE, () -> false);
+          Restorer.restore(
+              measurement, direct, () -> null, 8, RestoreListener.NONE, Stopping.never());
       long afterSolve = System.nanoTime();
       PictureFiles.decode("image", png, 1 << 20);
       PictureFiles.encode(solved.samples().get(0).picture(), PictureFormat.PNG);

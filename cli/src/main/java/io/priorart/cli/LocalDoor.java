@@ -3,7 +3,7 @@ package io.priorart.cli;
 import io.priorart.runtime.FileRestorer;
 import io.priorart.runtime.Limits;
 import io.priorart.runtime.RestoreListener;
-import java.util.function.BooleanSupplier;
+import io.priorart.runtime.Stopping;
 
 /** Restores in this process. */
 final class LocalDoor implements RestoreDoor {
@@ -15,14 +15,14 @@ final class LocalDoor implements RestoreDoor {
 
   @Override
   public FileRestorer.Restored restore(
-      FileRestorer.Job job, RestoreListener listener, BooleanSupplier cancelled) {
+      FileRestorer.Job job, RestoreListener listener, Stopping stopping) {
     return FileRestorer.restore(
         job.withOperators(
                 job.request().operators().stream().map(o -> o.resolved(Limits.PIXELS)).toList())
             .chosen(model.traits()),
         model,
         listener,
-        cancelled);
+        stopping);
   }
 
   @Override

@@ -22,6 +22,7 @@ import io.priorart.runtime.Report;
 import io.priorart.runtime.RestoreListener;
 import io.priorart.runtime.Restorer;
 import io.priorart.runtime.Sha256;
+import io.priorart.runtime.Stopping;
 import io.priorart.runtime.image.PictureFiles;
 import io.priorart.runtime.image.PictureFormat;
 import io.priorart.solver.ErrorKind;
@@ -59,7 +60,6 @@ import java.util.concurrent.ExecutionException;
 import java.util.concurrent.Executors;
 import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.TimeUnit;
-import java.util.function.BooleanSupplier;
 
 /** Restores in a running server, over {@code priorart.v1}. */
 final class RemoteDoor implements RestoreDoor {
@@ -88,12 +88,16 @@ final class RemoteDoor implements RestoreDoor {
 
   @Override
   public FileRestorer.Restored restore(
-      FileRestorer.Job job, RestoreListener listener, BooleanSupplier cancelled) {
+      FileRestorer.Job job, RestoreListener listener, Stopping stopping) {
+    if (stopping.keepBest()) {
+      throw PriorArtException.badField(
+          "keep-best", "is for solves in this process; give --budget to a server");
+    }
     ScheduledExecutorService watch = Executors.newSingleThreadScheduledExecutor();
     Context.CancellableContext context = Context.current().withCancellation();
     watch.scheduleAtFixedRate(
         () -> {
-          if (cancelled.getAsBoolean()) {
+          if (stopping.cancelled().getAsBoolean()) {
             context.cancel(null);
           }
         },
@@ -101,7 +105,7 @@ final class RemoteDoor implements RestoreDoor {
         POLL_MILLIS,
         TimeUnit.MILLISECONDS);
     try {
-      return context.call(() -> follow(job, listener));
+      return context.call(() -> follow(job, listener, stopping));
     } catch (StatusRuntimeException e) {
       throw explained(e);
     } catch (RuntimeException e) {
@@ -114,9 +118,11 @@ final class RemoteDoor implements RestoreDoor {
     }
   }
 
-  private FileRestorer.Restored follow(FileRestorer.Job job, RestoreListener listener) {
+  private FileRestorer.Restored follow(
+      FileRestorer.Job job, RestoreListener listener, Stopping stopping) {
     Iterator<RestoreEvent> events =
-        RestorationServiceGrpc.newBlockingStub(channel).restore(request(job, listener));
+        RestorationServiceGrpc.newBlockingStub(channel)
+            .restore(request(job, listener, stopping.budget()));
     int sample = -1;
     while (events.hasNext()) {
       RestoreEvent event = events.next();
@@ -149,14 +155,15 @@ final class RemoteDoor implements RestoreDoor {
 
   private static int begin(int current, int sample, RestoreListener listener) {
     if (sample != current) {
-      listener.sampleStarted(sample);
+      listener.batchStarted(sample, 1);
     }
     return sample;
   }
 
   // ---- the request
 
-  private RestoreRequest request(FileRestorer.Job job, RestoreListener listener) {
+  private RestoreRequest request(
+      FileRestorer.Job job, RestoreListener listener, java.time.Duration budget) {
     Restorer.Request r = job.request();
     Output.Builder output =
         Output.newBuilder()
@@ -194,6 +201,10 @@ final class RemoteDoor implements RestoreDoor {
             .setFinish(r.finish() ? Finish.FINISH_PROJECTION : Finish.FINISH_NONE)
             .setMaskPolarity(MaskPolarity.MASK_POLARITY_WHITE_IS_MISSING)
             .setOutput(output);
+    if (budget != null) {
+      request.setBudget(
+          Duration.newBuilder().setSeconds(budget.toSeconds()).setNanos(budget.toNanosPart()));
+    }
     for (OperatorRequest operator : r.operators()) {
       request.addOperators(operator(operator));
     }

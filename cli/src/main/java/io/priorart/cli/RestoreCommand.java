@@ -9,6 +9,7 @@ import io.priorart.runtime.ProblemFile;
 import io.priorart.runtime.Report;
 import io.priorart.runtime.RestoreListener;
 import io.priorart.runtime.Restorer;
+import io.priorart.runtime.Stopping;
 import io.priorart.runtime.image.Picture;
 import io.priorart.runtime.image.PictureFiles;
 import io.priorart.runtime.image.PictureFormat;
@@ -122,6 +123,20 @@ final class RestoreCommand implements Callable<Integer> {
   private int samples;
 
   @Option(
+      names = "--budget",
+      paramLabel = "20s",
+      description = {
+        "Most time for solving a picture (ms, s, m, h), all its samples together; then the best",
+        "estimate so far is finished and written, and marked in the report."
+      })
+  private String budget;
+
+  @Option(
+      names = "--keep-best",
+      description = "On Ctrl-C, finish and write the best estimate so far.")
+  private boolean keepBest;
+
+  @Option(
       names = "--size",
       paramLabel = "WxH",
       description = "Size to return; by default what the operators imply.")
@@ -162,16 +177,23 @@ final class RestoreCommand implements Callable<Integer> {
     List<Report> reports = new ArrayList<>();
     try (GracefulExit.Task cancel = GracefulExit.begin();
         RestoreDoor door = server == null ? new LocalDoor(model) : new RemoteDoor(server, model)) {
+      Stopping stopping =
+          new Stopping(
+              cancel, budget == null ? null : Stopping.duration("budget", budget), keepBest);
       for (Map.Entry<Path, Path> e : targets.entrySet()) {
-        reports.add(restore(door, e.getKey(), e.getValue(), request, cancel));
+        reports.add(restore(door, e.getKey(), e.getValue(), request, stopping));
+        if (cancel.getAsBoolean()) {
+          break;
+        }
       }
-    }
-    Object all = reports.size() == 1 ? reports.get(0) : reports;
-    if (report != null) {
-      Json.write(all, report, force);
-    }
-    if (json) {
-      System.out.println(Json.text(all));
+      // before the process may end: a kept estimate is worth its report
+      Object all = reports.size() == 1 ? reports.get(0) : reports;
+      if (report != null) {
+        Json.write(all, report, force);
+      }
+      if (json) {
+        System.out.println(Json.text(all));
+      }
     }
     return 0;
   }
@@ -290,7 +312,7 @@ final class RestoreCommand implements Callable<Integer> {
   }
 
   private Report restore(
-      RestoreDoor door, Path in, Path out, Restorer.Request request, GracefulExit.Task cancel) {
+      RestoreDoor door, Path in, Path out, Restorer.Request request, Stopping stopping) {
     FileRestorer.Job job =
         new FileRestorer.Job(
             in.toString(),
@@ -302,7 +324,7 @@ final class RestoreCommand implements Callable<Integer> {
             "");
     FileRestorer.Restored restored;
     try (Progress progress = new Progress(in)) {
-      restored = door.restore(job, progress, cancel);
+      restored = door.restore(job, progress, stopping);
     }
     for (String warning : restored.warnings()) {
       System.err.println(in + ": " + warning);
@@ -355,8 +377,8 @@ final class RestoreCommand implements Callable<Integer> {
     }
 
     @Override
-    public void sampleStarted(int index) {
-      sample = index;
+    public void batchStarted(int first, int count) {
+      sample = first;
     }
 
     @Override

@@ -2,7 +2,7 @@ package io.priorart.cli;
 
 import io.priorart.runtime.FileRestorer;
 import io.priorart.runtime.RestoreListener;
-import java.util.function.BooleanSupplier;
+import io.priorart.runtime.Stopping;
 
 /** Where restorations run: in this process, or in a server. Both give the same pixels. */
 interface RestoreDoor extends AutoCloseable {
@@ -11,8 +11,7 @@ interface RestoreDoor extends AutoCloseable {
    *
    * @param job its operators' masks and kernels are names of files still to be read
    */
-  FileRestorer.Restored restore(
-      FileRestorer.Job job, RestoreListener listener, BooleanSupplier cancelled);
+  FileRestorer.Restored restore(FileRestorer.Job job, RestoreListener listener, Stopping stopping);
 
   @Override
   void close();

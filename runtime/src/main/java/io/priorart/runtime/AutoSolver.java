@@ -10,7 +10,8 @@ import java.util.List;
  * the truth than a sample, and missing pixels need more steps than blur or sampling; several
  * samples must differ, so they are drawn: from the posterior itself ({@code rad}) where only pixels
  * are missing and the prior takes a noise level for each, by {@code diffpir} elsewhere; a latent
- * prior has {@code prox-diffusion}, the one that needs no network gradients.
+ * prior has {@code prox-diffusion}, the one that needs no network gradients, or {@code latino}
+ * where it is a few-step one.
  */
 public final class AutoSolver {
   /** The name that asks for a choice. */
@@ -45,6 +46,9 @@ public final class AutoSolver {
     if (!request.parameters().isEmpty()) {
       throw PriorArtException.badField(
           "solver", "is auto: name one to give it parameters of its own");
+    }
+    if (!prior.pixelSpace() && prior.fewStep()) {
+      return choice(request, "latino", "few-step latent prior");
     }
     if (!prior.pixelSpace()) {
       return choice(request, "prox-diffusion", "latent prior, no network gradients");

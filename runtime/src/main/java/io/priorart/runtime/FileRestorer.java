@@ -8,7 +8,6 @@ import io.priorart.runtime.image.PictureFormat;
 import io.priorart.solver.PriorArtException;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.function.BooleanSupplier;
 import java.util.function.Supplier;
 
 /** Restores a picture file into picture files, in memory: what every door does. */
@@ -87,7 +86,7 @@ public final class FileRestorer {
    * @param pipelines asked once, and only if the solver needs a model
    */
   public static Restored restore(
-      Job job, Supplier<Prior> pipelines, RestoreListener listener, BooleanSupplier cancelled) {
+      Job job, Supplier<Prior> pipelines, RestoreListener listener, Stopping stopping) {
     long begin = System.nanoTime();
     Restorer.Request request = job.request();
     Restorer.check(request);
@@ -108,7 +107,7 @@ public final class FileRestorer {
             },
             depth,
             listener,
-            cancelled);
+            stopping);
     long writing = System.nanoTime();
     List<byte[]> samples = new ArrayList<>();
     for (Restorer.Sample sample : restoration.samples()) {
@@ -145,6 +144,10 @@ public final class FileRestorer {
               "the measurement is more detailed than the declared operator lets through: was the"
                   + " blur weaker?");
       case PLAUSIBLE, UNKNOWN -> {}
+    }
+    Restorer.Sample first = restoration.samples().get(0);
+    if (first.cutShortAfter() > 0) {
+      warnings.add("stopped after step " + first.cutShortAfter() + ": this is the estimate so far");
     }
     if (model != null) {
       warnIfCut(model, "prompt", request.prompt().text(), warnings);

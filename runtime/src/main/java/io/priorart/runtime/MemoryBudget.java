@@ -19,20 +19,31 @@ public final class MemoryBudget {
 
   private static final long BYTES_PER_PIXEL_WITH_GRADIENT = 16_000;
 
+  /** Larger batches are no faster. */
+  private static final int MOST = 8;
+
   private MemoryBudget() {}
 
   /**
-   * @throws PriorArtException RESOURCE_EXHAUSTED with the figures
+   * How many samples of a picture can be solved at a time.
+   *
+   * @param wanted 1 or more
+   * @return 1 to {@code wanted}; half of the available memory is left for more than one
+   * @throws PriorArtException RESOURCE_EXHAUSTED with the figures where one does not fit
    */
-  static void require(long pixels, boolean gradient) {
+  static int batch(long pixels, boolean gradient, int wanted) {
     long needed = pixels * (gradient ? BYTES_PER_PIXEL_WITH_GRADIENT : BYTES_PER_PIXEL);
     long available = kilobytes("/proc/meminfo", "MemAvailable") << 10;
-    if (available > 0 && needed > available) {
+    if (available <= 0) {
+      return 1;
+    }
+    if (needed > available) {
       throw new PriorArtException(
           ErrorKind.RESOURCE_EXHAUSTED,
           "%d pixels need about %d MB of memory, %d MB are available; restore a smaller picture"
               .formatted(pixels, needed >> 20, available >> 20));
     }
+    return (int) Math.max(1, Math.min(wanted, Math.min(MOST, available / 2 / needed)));
   }
 
   /** Resident memory of this process in bytes; 0 where the system does not tell. */

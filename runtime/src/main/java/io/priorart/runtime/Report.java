@@ -20,6 +20,7 @@ import java.util.Map;
  * @param model {@code null} when no model ran
  * @param sigma noise of the measurement on the [0,1] pixel scale
  * @param finish projection or none
+ * @param batch samples that were solved at a time
  * @param peakResidentBytes of the process so far; 0 where the system does not tell
  */
 public record Report(
@@ -32,6 +33,7 @@ public record Report(
     List<Operator> operators,
     Spectrum measurementSpectrum,
     List<Sample> samples,
+    int batch,
     long peakResidentBytes,
     Seconds seconds) {
   /** The checkpoint that ran. */
@@ -80,6 +82,8 @@ public record Report(
    *
    * @param output file written; {@code null} when it travels in an answer
    * @param changedKnownPixels {@code null} where none are promised to stay
+   * @param cutShortAfter the step whose estimate it is, of a solve that was stopped; {@code null}
+   *     for one that ended
    */
   public record Sample(
       String output,
@@ -87,9 +91,11 @@ public record Report(
       Time seconds,
       Evaluations evaluations,
       Judgement verdict,
-      @JsonInclude(JsonInclude.Include.NON_NULL) Long changedKnownPixels) {
+      @JsonInclude(JsonInclude.Include.NON_NULL) Long changedKnownPixels,
+      @JsonInclude(JsonInclude.Include.NON_NULL) Integer cutShortAfter) {
     Sample at(String file) {
-      return new Sample(file, seed, seconds, evaluations, verdict, changedKnownPixels);
+      return new Sample(
+          file, seed, seconds, evaluations, verdict, changedKnownPixels, cutShortAfter);
     }
   }
 
@@ -133,6 +139,7 @@ public record Report(
         new Spectrum(
             lower(spectrum.judgement()), Double.isNaN(spectrum.slope()) ? null : spectrum.slope()),
         restoration.samples().stream().map(Report::sample).toList(),
+        restoration.batch(),
         MemoryBudget.peakResidentBytes(),
         seconds);
   }
@@ -153,6 +160,7 @@ public record Report(
         operators,
         measurementSpectrum,
         named,
+        batch,
         peakResidentBytes,
         seconds);
   }
@@ -184,7 +192,8 @@ public record Report(
             s.verdict().ratioAfter(),
             s.verdict().move(),
             s.gamma()),
-        s.changedKnownPixels() < 0 ? null : s.changedKnownPixels());
+        s.changedKnownPixels() < 0 ? null : s.changedKnownPixels(),
+        s.cutShortAfter() == 0 ? null : s.cutShortAfter());
   }
 
   private static String lower(Enum<?> value) {

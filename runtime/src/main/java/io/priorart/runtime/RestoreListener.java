@@ -12,11 +12,13 @@ public interface RestoreListener extends SolveListener {
   default void on(SolveEvent event) {}
 
   /**
-   * A sample's solve begins; the events that follow are its own.
+   * Samples begin to be solved as one batch; the events that follow are theirs, previews those of
+   * the first.
    *
-   * @param sample from 0
+   * @param first from 0
+   * @param count 1 or more
    */
-  default void sampleStarted(int sample) {}
+  default void batchStarted(int first, int count) {}
 
   /**
    * A sample is solved and judged.

@@ -30,12 +30,12 @@ import io.priorart.solver.method.FinalDataStep;
 import io.priorart.solver.method.Solvers;
 import io.priorart.solver.method.SpectrumCheck;
 import io.priorart.solver.method.Verdict;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
-import java.util.function.BooleanSupplier;
 import java.util.function.Supplier;
 import java.util.stream.Stream;
 
@@ -129,6 +129,10 @@ public final class Restorer {
    * @param picture as it will be written
    * @param changedKnownPixels known pixels whose written value differs from the measurement's; -1
    *     where none are promised to stay
+   * @param evaluations that this sample took part in; of their time its share of the batch
+   * @param solveSeconds its share of the batch's
+   * @param cutShortAfter the step whose estimate this is, of a solve that was stopped; 0 for one
+   *     that ended
    */
   public record Sample(
       long seed,
@@ -138,11 +142,13 @@ public final class Restorer {
       long changedKnownPixels,
       EvaluationCounts evaluations,
       double solveSeconds,
-      double finishSeconds) {}
+      double finishSeconds,
+      int cutShortAfter) {}
 
   /**
    * All samples of one measurement.
    *
+   * @param batch how many were solved at a time
    * @param solverParameters every parameter used
    * @param spectrum whether the measurement looks like the declared operator's
    */
@@ -150,7 +156,8 @@ public final class Restorer {
       List<Sample> samples,
       String solver,
       Map<String, Object> solverParameters,
-      SpectrumCheck spectrum) {
+      SpectrumCheck spectrum,
+      int batch) {
     /** Mean of the samples. */
     public Picture mean() {
       return moments(false);
@@ -214,6 +221,11 @@ public final class Restorer {
         !needs.contains(SolverMethod.Need.NOISE_MAP) || prior.noiseMap(),
         request.solver()
             + " needs a prior that takes a noise level for each pixel; this model takes one");
+    requireFit(
+        "solver",
+        !needs.contains(SolverMethod.Need.FEW_STEP) || prior.fewStep(),
+        request.solver()
+            + " needs a few-step prior (a latent consistency model); this model takes many steps");
     requireFit(
         "solver",
         !needs.contains(SolverMethod.Need.TEXT) || prior.text(),
@@ -290,7 +302,7 @@ public final class Restorer {
       Supplier<Prior> pipelines,
       int outputDepth,
       RestoreListener listener,
-      BooleanSupplier cancelled) {
+      Stopping stopping) {
     return restore(
         SOLVERS.byId(request.solver()),
         measurement,
@@ -298,7 +310,7 @@ public final class Restorer {
         pipelines,
         outputDepth,
         listener,
-        cancelled);
+        stopping);
   }
 
   private static <P extends Record> Restoration restore(
@@ -308,7 +320,7 @@ public final class Restorer {
       Supplier<Prior> pipelines,
       int outputDepth,
       RestoreListener listener,
-      BooleanSupplier cancelled) {
+      Stopping stopping) {
     P spec = checked(method, request);
     boolean needsModel = method.needs().contains(SolverMethod.Need.MODEL);
     Picture colour = needsModel ? inColour(measurement) : measurement;
@@ -326,11 +338,12 @@ public final class Restorer {
     }
     Shape shape = problem.operator().imageShape();
     LatentDiffusionModel model = null;
+    int batch = 1;
     if (needsModel) {
       boolean gradient =
           method.needs().contains(SolverMethod.Need.DECODER_GRADIENT)
               || method.needs().contains(SolverMethod.Need.DENOISER_GRADIENT);
-      MemoryBudget.require(shape.get(1) * shape.get(2), gradient);
+      batch = MemoryBudget.batch(shape.get(1) * shape.get(2), gradient, request.samples());
       Prior prior = pipelines.get();
       requireFit(request, prior.traits());
       model = prior.bind((int) shape.get(1), (int) shape.get(2));
@@ -341,24 +354,31 @@ public final class Restorer {
       spectrum = SpectrumCheck.of(problem, manager);
     }
     List<Sample> samples = new ArrayList<>();
-    for (int k = 0; k < request.samples(); k++) {
-      listener.sampleStarted(k);
-      Sample sample =
-          solveOne(
+    long begin = System.nanoTime();
+    for (int k = 0; k < request.samples(); k += batch) {
+      int count = Math.min(batch, request.samples() - k);
+      int batchesLeft = (request.samples() - k + batch - 1) / batch;
+      listener.batchStarted(k, count);
+      List<Sample> solved =
+          solve(
               solver,
               problem,
               model,
               request.seed() + k,
+              count,
               measurement,
               request,
               outputDepth,
               listener,
-              cancelled);
-      samples.add(sample);
-      listener.sampleFinished(k, sample);
+              stopping,
+              stopping.share(begin, batchesLeft));
+      for (int n = 0; n < count; n++) {
+        listener.sampleFinished(k + n, solved.get(n));
+      }
+      samples.addAll(solved);
     }
     return new Restoration(
-        samples, method.id(), ParameterSchema.of(method.spec()).values(spec), spectrum);
+        samples, method.id(), ParameterSchema.of(method.spec()).values(spec), spectrum, batch);
   }
 
   private static <P extends Record> P spec(SolverMethod<P> method, Request request) {
@@ -396,56 +416,102 @@ public final class Restorer {
     return new Problem(chain.operator(), y, noise(request), picture.quantizationStep());
   }
 
-  private static Sample solveOne(
+  /**
+   * Solves samples as one batch, then finishes and judges each by itself.
+   *
+   * @param seed of the first
+   * @param budget of the solve; {@code null} for none
+   */
+  private static List<Sample> solve(
       InverseSolver solver,
       Problem problem,
       LatentDiffusionModel model,
       long seed,
+      int count,
       Picture original,
       Request request,
       int outputDepth,
       RestoreListener listener,
-      BooleanSupplier cancelled) {
+      Stopping stopping,
+      Duration budget) {
     try (NDManager manager =
         model == null ? ScriptModule.newManager() : model.manager().newSubManager()) {
       EvaluationCounts before = model == null ? EvaluationCounts.ZERO : model.counts();
       Conditioning conditioning =
           model == null ? Conditioning.NONE : model.condition(manager, request.prompt());
       SolveContext context =
-          new SolveContext(manager, conditioning, seed, listener, cancelled, null);
+          new SolveContext(manager, conditioning, seed, listener, stopping.cancelled(), budget)
+              .withSamples(count);
+      if (budget != null || stopping.keepBest()) {
+        context = context.keepingBest(stopping.keepBest());
+      }
       long begin = System.nanoTime();
       NDArray solved = solver.solve(problem, model, context);
-      long solvedAt = System.nanoTime();
-      double ratioBefore = FinalDataStep.ratio(problem, solved);
-      double move = 0;
-      double gamma = 0;
-      NDArray finished = solved;
-      if (request.finish() && problem.operator() instanceof LinearOperator) {
-        FinalDataStep.Result step = FinalDataStep.apply(problem, solved);
-        finished = step.picture();
-        move = step.move();
-        gamma = step.gamma();
+      double solveSeconds = (System.nanoTime() - begin) * 1e-9 / count;
+      EvaluationCounts counts = model == null ? before : model.counts().minus(before).share(count);
+      List<Sample> samples = new ArrayList<>();
+      for (int k = 0; k < count; k++) {
+        try (NDManager scratch = manager.newSubManager()) {
+          NDArray own = solved.get(k + ":" + (k + 1));
+          own.attach(scratch);
+          samples.add(
+              finished(
+                  problem,
+                  own,
+                  seed + k,
+                  original,
+                  request,
+                  outputDepth,
+                  counts,
+                  solveSeconds,
+                  context.cutShortAfter()));
+        }
       }
-      HostTensor pixels = HostTensor.of(finished);
-      if (request.keepsKnownPixels()) {
-        pixels = withKnownPixels(pixels, problem);
-      }
-      Picture written = asWritten(pixels, original, outputDepth);
-      double ratioAfter;
-      try (NDArray x = seenBySolver(written, problem).to(manager)) {
-        ratioAfter = FinalDataStep.ratio(problem, x);
-      }
-      long end = System.nanoTime();
-      return new Sample(
-          seed,
-          written,
-          Verdict.of(problem.noise().internalSigma() > 0, ratioBefore, ratioAfter, move),
-          gamma,
-          request.keepsKnownPixels() ? changedKnownPixels(written, original, problem) : -1,
-          model == null ? before : model.counts().minus(before),
-          (solvedAt - begin) * 1e-9,
-          (end - solvedAt) * 1e-9);
+      return samples;
     }
+  }
+
+  /** The final data step, the picture as it will be written, and the verdict on it. */
+  private static Sample finished(
+      Problem problem,
+      NDArray solved,
+      long seed,
+      Picture original,
+      Request request,
+      int outputDepth,
+      EvaluationCounts counts,
+      double solveSeconds,
+      int cutShortAfter) {
+    long begin = System.nanoTime();
+    double ratioBefore = FinalDataStep.ratio(problem, solved);
+    double move = 0;
+    double gamma = 0;
+    NDArray finished = solved;
+    if (request.finish() && problem.operator() instanceof LinearOperator) {
+      FinalDataStep.Result step = FinalDataStep.apply(problem, solved);
+      finished = step.picture();
+      move = step.move();
+      gamma = step.gamma();
+    }
+    HostTensor pixels = HostTensor.of(finished);
+    if (request.keepsKnownPixels()) {
+      pixels = withKnownPixels(pixels, problem);
+    }
+    Picture written = asWritten(pixels, original, outputDepth);
+    double ratioAfter;
+    try (NDArray x = seenBySolver(written, problem).to(solved.getManager())) {
+      ratioAfter = FinalDataStep.ratio(problem, x);
+    }
+    return new Sample(
+        seed,
+        written,
+        Verdict.of(problem.noise().internalSigma() > 0, ratioBefore, ratioAfter, move),
+        gamma,
+        request.keepsKnownPixels() ? changedKnownPixels(written, original, problem) : -1,
+        counts,
+        solveSeconds,
+        (System.nanoTime() - begin) * 1e-9,
+        cutShortAfter);
   }
 
   private static HostTensor withKnownPixels(HostTensor x, Problem problem) {

@@ -112,7 +112,7 @@ class AutoSolverTest {
                       () -> latent,
                       8,
                       RestoreListener.NONE,
-                      () -> false));
+                      Stopping.never()));
       assertEquals(ErrorKind.FAILED_PRECONDITION, e.kind());
       assertEquals("solver", e.details().get("field"));
     }
@@ -126,7 +126,7 @@ class AutoSolverTest {
                     () -> fail("the prior was asked for"),
                     8,
                     RestoreListener.NONE,
-                    () -> false));
+                    Stopping.never()));
     assertTrue(mask.getMessage().startsWith("operators: rad"), mask.getMessage());
   }
 

@@ -7,6 +7,7 @@ import io.priorart.runtime.Degrader;
 import io.priorart.runtime.Limits;
 import io.priorart.runtime.RestoreListener;
 import io.priorart.runtime.Restorer;
+import io.priorart.runtime.Stopping;
 import io.priorart.runtime.image.Picture;
 import io.priorart.runtime.image.PictureFiles;
 import io.priorart.solver.ErrorKind;
@@ -171,7 +172,12 @@ public final class CaptionBench {
             truth.height());
     Restorer.Restoration restored =
         Restorer.restore(
-            measured.measurement(), request, prior, 8, RestoreListener.NONE, cancelled);
+            measured.measurement(),
+            request,
+            prior,
+            8,
+            RestoreListener.NONE,
+            Stopping.by(cancelled));
     return Comparison.of(truth, restored.samples().get(0).picture(), null).psnr();
   }
 

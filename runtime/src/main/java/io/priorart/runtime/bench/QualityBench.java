@@ -15,6 +15,7 @@ import io.priorart.runtime.OperatorRequest;
 import io.priorart.runtime.RestoreListener;
 import io.priorart.runtime.Restorer;
 import io.priorart.runtime.Sha256;
+import io.priorart.runtime.Stopping;
 import io.priorart.runtime.image.Picture;
 import io.priorart.runtime.image.PictureFiles;
 import io.priorart.solver.ErrorKind;
@@ -325,7 +326,7 @@ public final class QualityBench {
             pipelines,
             8,
             RestoreListener.NONE,
-            cancelled));
+            Stopping.by(cancelled)));
   }
 
   /** A run's pictures; the measurement may have another size. */

@@ -15,6 +15,7 @@ import io.priorart.runtime.OperatorRequest;
 import io.priorart.runtime.ProblemFile;
 import io.priorart.runtime.RestoreListener;
 import io.priorart.runtime.Restorer;
+import io.priorart.runtime.Stopping;
 import io.priorart.runtime.image.Picture;
 import io.priorart.runtime.image.PictureFiles;
 import io.priorart.solver.Conditioning;
@@ -146,7 +147,13 @@ public final class ExpectationMaximization {
         Restorer.Request request = request(o, prior != null, lap);
         pictures.add(
             training(
-                Restorer.restore(o.picture(), request, () -> prior, 32, RestoreListener.NONE, stop)
+                Restorer.restore(
+                        o.picture(),
+                        request,
+                        () -> prior,
+                        32,
+                        RestoreListener.NONE,
+                        Stopping.by(stop))
                     .samples()
                     .get(0)
                     .picture()));

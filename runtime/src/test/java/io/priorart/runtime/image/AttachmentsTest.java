@@ -21,6 +21,7 @@ import io.priorart.runtime.Degrader;
 import io.priorart.runtime.OperatorRequest;
 import io.priorart.runtime.RestoreListener;
 import io.priorart.runtime.Restorer;
+import io.priorart.runtime.Stopping;
 import io.priorart.solver.HostTensor;
 import io.priorart.solver.Prompt;
 import java.awt.color.ColorSpace;
@@ -478,7 +479,7 @@ class AttachmentsTest {
             0,
             0);
     Restorer.Restoration restored =
-        Restorer.restore(measured, request, () -> null, 8, RestoreListener.NONE, () -> false);
+        Restorer.restore(measured, request, () -> null, 8, RestoreListener.NONE, Stopping.never());
     assertSame(all, restored.samples().get(0).picture().attachments());
     assertSame(all, restored.mean().attachments());
     assertSame(Attachments.NONE, restored.standardDeviation().attachments());
