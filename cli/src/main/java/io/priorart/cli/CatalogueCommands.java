@@ -6,6 +6,7 @@ import io.priorart.models.engine.CompileOptions;
 import io.priorart.runtime.Checkpoints;
 import io.priorart.runtime.Json;
 import io.priorart.runtime.Restorer;
+import io.priorart.solver.Citation;
 import io.priorart.solver.OperatorKind;
 import io.priorart.solver.ParameterSchema;
 import io.priorart.solver.SolverMethod;
@@ -42,6 +43,22 @@ final class CatalogueCommands {
       description = "Lists the solvers with their parameters.",
       mixinStandardHelpOptions = true)
   static final class SolverList extends Listing {
+    @Option(names = "--bibtex", description = "Print the papers as BibTeX instead.")
+    private boolean bibtex;
+
+    @Override
+    public Integer call() {
+      if (!bibtex) {
+        return super.call();
+      }
+      Map<String, Citation> papers = new LinkedHashMap<>();
+      for (SolverMethod<?> method : Restorer.SOLVERS.list()) {
+        method.citations().forEach(c -> papers.put(c.key(), c));
+      }
+      papers.values().forEach(c -> System.out.println(c.bibtex()));
+      return 0;
+    }
+
     @Override
     List<Map<String, Object>> items() {
       List<Map<String, Object>> all = new ArrayList<>();

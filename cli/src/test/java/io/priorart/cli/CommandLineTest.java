@@ -15,6 +15,7 @@ import io.priorart.models.weights.SafetensorsWriter;
 import io.priorart.runtime.image.Picture;
 import io.priorart.runtime.image.PictureFiles;
 import io.priorart.solver.HostTensor;
+import java.awt.image.BufferedImage;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.PrintStream;
@@ -33,6 +34,7 @@ import java.util.Set;
 import java.util.concurrent.TimeUnit;
 import java.util.function.BooleanSupplier;
 import java.util.stream.Stream;
+import javax.imageio.ImageIO;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import picocli.CommandLine;
@@ -109,6 +111,101 @@ class CommandLineTest {
         new ObjectMapper().readTree(compared.out()).path("psnr_outside").asDouble() > 90
             || compared.out().contains("Infinity"),
         compared.out());
+  }
+
+  private JsonNode restored(String... options) throws IOException {
+    String[] common = {
+      "restore",
+      file("y.png"),
+      "--problem",
+      file("y.problem.json"),
+      "--model",
+      MODEL,
+      "--precision",
+      "float32",
+      "--json"
+    };
+    Result result = run(with(common, options));
+    assertEquals(0, result.code(), result.err());
+    return new ObjectMapper().readTree(result.out());
+  }
+
+  @Test
+  void samplesOfABatchAreThoseOfTheirSeeds() throws IOException {
+    degrade("y.png", "--operator", "inpainting:random=0.5", "--seed", "4");
+    JsonNode both = restored("-o", file("x.png"), "--steps", "3", "--samples", "2", "--seed", "7");
+    assertEquals(2, both.path("batch").asInt());
+    assertEquals(8, both.path("samples").get(1).path("seed").asInt());
+    assertEquals(3, both.path("samples").get(1).path("evaluations").path("denoise").asInt());
+    restored("-o", file("one.png"), "--steps", "3", "--seed", "8");
+    BufferedImage batched = ImageIO.read(dir.resolve("x.sample1.png").toFile());
+    BufferedImage alone = ImageIO.read(dir.resolve("one.png").toFile());
+    BufferedImage first = ImageIO.read(dir.resolve("x.sample0.png").toFile());
+    assertTrue(farthest(batched, alone) <= 1, "differ by " + farthest(batched, alone));
+    assertTrue(farthest(batched, first) > 10);
+  }
+
+  /** Largest difference of a channel, in steps of 8 bits. */
+  private static int farthest(BufferedImage a, BufferedImage b) {
+    int most = 0;
+    for (int y = 0; y < a.getHeight(); y++) {
+      for (int x = 0; x < a.getWidth(); x++) {
+        for (int shift = 0; shift <= 16; shift += 8) {
+          int d = (a.getRGB(x, y) >> shift & 0xff) - (b.getRGB(x, y) >> shift & 0xff);
+          most = Math.max(most, Math.abs(d));
+        }
+      }
+    }
+    return most;
+  }
+
+  /** What a spent budget gives, StoppingTest says without a clock. */
+  @Test
+  void aBudgetIsADurationAndMarksNothingThatEnds() throws IOException {
+    degrade("y.png", "--operator", "inpainting:random=0.5", "--seed", "4");
+    JsonNode whole = restored("-o", file("w.png"), "--steps", "2", "--budget", "1h");
+    assertTrue(whole.path("samples").get(0).path("cut_short_after").isMissingNode());
+    Result refused =
+        run(
+            "restore",
+            file("y.png"),
+            "-o",
+            file("z.png"),
+            "--problem",
+            file("y.problem.json"),
+            "--budget",
+            "soon");
+    assertEquals(2, refused.code());
+    assertTrue(refused.err().contains("budget"), refused.err());
+  }
+
+  /** A scale without effect costs nothing: prompt and negative prompt are the same. */
+  @Test
+  void equalPromptsAreEvaluatedOnce() throws IOException {
+    degrade("y.png", "--operator", "inpainting:random=0.5", "--seed", "4");
+    for (String prompt : new String[] {"", "a cat"}) {
+      JsonNode report =
+          restored(
+              "-o",
+              file(prompt + "x.png"),
+              "--steps",
+              "2",
+              "--guidance-scale",
+              "3",
+              "--prompt",
+              prompt);
+      int calls = report.path("samples").get(0).path("evaluations").path("denoise").asInt();
+      assertEquals(prompt.isEmpty() ? 2 : 4, calls);
+    }
+  }
+
+  @Test
+  void solversCiteTheirPapersOnce() {
+    String papers = run("solvers", "--bibtex").out();
+    assertTrue(papers.contains("@inproceedings{chung2023dps,"), papers);
+    assertTrue(papers.contains("eprint = {2209.14687}"), papers);
+    String latino = "spagnoletti2025latino";
+    assertEquals(papers.indexOf(latino), papers.lastIndexOf(latino), "cited by two solvers");
   }
 
   @Test

@@ -446,7 +446,12 @@ public final class Restorer {
         context = context.keepingBest(stopping.keepBest());
       }
       long begin = System.nanoTime();
-      NDArray solved = solver.solve(problem, model, context);
+      NDArray solved;
+      try {
+        solved = solver.solve(problem, model, context);
+      } catch (PriorArtException e) {
+        solved = context.bestInstead(e);
+      }
       double solveSeconds = (System.nanoTime() - begin) * 1e-9 / count;
       EvaluationCounts counts = model == null ? before : model.counts().minus(before).share(count);
       List<Sample> samples = new ArrayList<>();

@@ -41,6 +41,7 @@ class AutoSolverTest {
   }
 
   private static final PriorTraits LATENT = new PriorTraits(false, true, false, false);
+  private static final PriorTraits FEW_STEP = new PriorTraits(false, true, false, true);
   private static final PriorTraits PIXELS = new PriorTraits(true, false, false, false);
   private static final PriorTraits MAPS = new PriorTraits(true, false, true, false);
 

@@ -166,10 +166,9 @@ public final class SolveContext {
   }
 
   /**
-   * This, but a solve that is out of time gives its last estimate, if it has one, instead of
-   * failing; {@link #cutShortAfter} then says so.
+   * This, with each estimate kept for {@link #bestInstead}.
    *
-   * @param whenCancelled whether a cancelled one does, too
+   * @param whenCancelled whether it serves a cancelled solve, too, not only one out of time
    */
   public SolveContext keepingBest(boolean whenCancelled) {
     return new SolveContext(
@@ -321,8 +320,8 @@ public final class SolveContext {
   }
 
   /**
-   * What a solve that stops for {@code reason} gives instead: the last finite estimate, in {@link
-   * #manager}.
+   * What a caller takes for a solve that stopped for {@code reason}: the last estimate, in {@link
+   * #manager}; {@link #cutShortAfter} then tells its step.
    *
    * @throws PriorArtException {@code reason} itself, where nothing is to be or can be given
    */
@@ -337,7 +336,7 @@ public final class SolveContext {
     return best.to(manager);
   }
 
-  /** The step (1-based) whose estimate a solve that was cut short gave; 0 for one that ended. */
+  /** The step (1-based) whose estimate {@link #bestInstead} gave; 0 where it was not asked. */
   public int cutShortAfter() {
     return cutShortAfter;
   }

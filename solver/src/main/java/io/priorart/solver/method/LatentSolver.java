@@ -70,8 +70,6 @@ abstract class LatentSolver implements InverseSolver {
       NDArray pictures = run(problem, model, context, work, chains);
       pictures.attach(context.manager());
       return pictures;
-    } catch (PriorArtException e) {
-      return context.bestInstead(e);
     }
   }
 

@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertDoesNotThrow;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNotEquals;
+import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -302,10 +303,10 @@ class SolverContractTest {
     }
   }
 
-  /** Cut short, a solve gives the estimate of the last step that it ended. */
+  /** Cut short, a solve leaves the estimate of the last step that it ended. */
   @ParameterizedTest
   @MethodSource("modelMethods")
-  void cutShortItGivesTheLastEstimate(SolverMethod<?> method) {
+  void cutShortItLeavesTheLastEstimate(SolverMethod<?> method) {
     List<SolveEvent.Preview> previews = new ArrayList<>();
     SolveListener listener =
         new SolveListener() {
@@ -321,24 +322,29 @@ class SolverContractTest {
             return true;
           }
         };
-    try (NDManager manager = NDManager.newBaseManager()) {
-      SolveContext context =
-          new SolveContext(manager, 5, listener, () -> previews.size() == 3, null)
-              .keepingBest(true);
-      NDArray x =
-          create(method).solve(problem(operator(method)), ORACLE.model(manager, method), context);
-      assertEquals(previews.get(2).step(), context.cutShortAfter());
-      assertEquals(previews.get(2).image(), HostTensor.of(x));
-      assertEquals(List.of(x.getUid()), uids(manager));
+    for (boolean whenCancelled : new boolean[] {true, false}) {
       previews.clear();
-      SolveContext forTime =
-          new SolveContext(manager, 5, listener, () -> previews.size() == 3, null)
-              .keepingBest(false);
-      assertKind(
-          ErrorKind.CANCELLED,
-          () ->
-              create(method)
-                  .solve(problem(operator(method)), ORACLE.model(manager, method), forTime));
+      try (NDManager manager = NDManager.newBaseManager()) {
+        SolveContext context =
+            new SolveContext(manager, 5, listener, () -> previews.size() == 3, null)
+                .keepingBest(whenCancelled);
+        PriorArtException stopped =
+            assertThrows(
+                PriorArtException.class,
+                () ->
+                    create(method)
+                        .solve(problem(operator(method)), ORACLE.model(manager, method), context));
+        assertEquals(ErrorKind.CANCELLED, stopped.kind());
+        if (!whenCancelled) {
+          assertSame(
+              stopped, assertThrows(PriorArtException.class, () -> context.bestInstead(stopped)));
+          continue;
+        }
+        NDArray x = context.bestInstead(stopped);
+        assertEquals(previews.get(2).step(), context.cutShortAfter());
+        assertEquals(previews.get(2).image(), HostTensor.of(x));
+        assertEquals(List.of(x.getUid()), uids(manager));
+      }
     }
   }
 

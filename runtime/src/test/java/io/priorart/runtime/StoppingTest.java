@@ -1,0 +1,100 @@
+package io.priorart.runtime;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import ai.djl.ndarray.types.Shape;
+import io.priorart.runtime.image.Picture;
+import io.priorart.solver.ErrorKind;
+import io.priorart.solver.HostTensor;
+import io.priorart.solver.NoiseSource;
+import io.priorart.solver.PriorArtException;
+import io.priorart.solver.Prompt;
+import io.priorart.solver.SolveEvent;
+import java.time.Duration;
+import java.util.List;
+import java.util.Map;
+import org.junit.jupiter.api.Test;
+
+/** What a restoration gives that is stopped on its way, counted in steps instead of seconds. */
+class StoppingTest {
+  private int steps;
+
+  private final RestoreListener counting =
+      new RestoreListener() {
+        @Override
+        public void on(SolveEvent event) {
+          steps += event instanceof SolveEvent.Step ? 1 : 0;
+        }
+      };
+
+  private Restorer.Restoration restore(Stopping stopping) {
+    HostTensor pixels = new NoiseSource(1).normal(new Shape(1, 3, 8, 8));
+    Restorer.Request request =
+        new Restorer.Request(
+            List.of(new OperatorRequest("identity", Map.of())),
+            0.1,
+            "tv",
+            "fast",
+            Map.of(),
+            null,
+            true,
+            Prompt.NONE,
+            0,
+            1,
+            0,
+            0);
+    steps = 0;
+    return Restorer.restore(
+        new Picture(pixels, 8, null), request, () -> null, 8, counting, stopping);
+  }
+
+  @Test
+  void aCancelledSolveFailsUnlessItsBestIsToBeKept() {
+    PriorArtException e =
+        assertThrows(
+            PriorArtException.class, () -> restore(new Stopping(() -> steps == 5, null, false)));
+    assertEquals(ErrorKind.CANCELLED, e.kind());
+    Restorer.Sample sample = restore(new Stopping(() -> steps == 5, null, true)).samples().get(0);
+    assertEquals(5, sample.cutShortAfter());
+    assertTrue(steps < 10);
+    assertEquals(0, restore(Stopping.never()).samples().get(0).cutShortAfter());
+  }
+
+  @Test
+  void aSpentBudgetWithoutAnEstimateFails() {
+    PriorArtException e =
+        assertThrows(
+            PriorArtException.class,
+            () -> restore(new Stopping(() -> false, Duration.ofNanos(1), true)));
+    assertEquals(ErrorKind.DEADLINE_EXCEEDED, e.kind());
+    assertEquals(
+        0,
+        restore(new Stopping(() -> false, Duration.ofHours(1), false))
+            .samples()
+            .get(0)
+            .cutShortAfter());
+  }
+
+  @Test
+  void durationsAreReadAsPeopleWriteThem() {
+    assertEquals(Duration.ofMillis(1500), Stopping.duration("budget", "1.5s"));
+    assertEquals(Duration.ofMillis(20), Stopping.duration("budget", "20ms"));
+    assertEquals(Duration.ofMinutes(2), Stopping.duration("budget", "2m"));
+    assertEquals(Duration.ofHours(1), Stopping.duration("budget", "1h"));
+    for (String wrong : new String[] {"", "5", "-1s", "1e9s", "1 s", "99999999h"}) {
+      assertThrows(PriorArtException.class, () -> Stopping.duration("budget", wrong), wrong);
+    }
+    assertThrows(PriorArtException.class, () -> new Stopping(() -> false, Duration.ZERO, false));
+  }
+
+  @Test
+  void whatIsLeftIsSharedByTheBatchesThatAreLeft() {
+    Stopping stopping = new Stopping(() -> false, Duration.ofSeconds(100), false);
+    Duration half = stopping.share(System.nanoTime(), 2);
+    assertTrue(half.toMillis() <= 50_000 && half.toMillis() > 40_000, "" + half);
+    Duration spent = stopping.share(System.nanoTime() - Duration.ofHours(1).toNanos(), 2);
+    assertEquals(Duration.ZERO, spent);
+  }
+}
