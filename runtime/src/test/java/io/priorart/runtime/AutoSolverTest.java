@@ -68,6 +68,7 @@ class AutoSolverTest {
     assertEquals("diffpir fast", chosen("inpainting", "fast", 3, PIXELS));
     assertEquals("prox-diffusion fast", chosen("inpainting", "fast", 1, LATENT));
     assertEquals("prox-diffusion paper", chosen("super-resolution", "paper", 3, LATENT));
+    assertEquals("latino fast", chosen("super-resolution", "fast", 1, FEW_STEP));
   }
 
   @Test
