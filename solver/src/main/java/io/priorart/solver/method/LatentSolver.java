@@ -150,6 +150,20 @@ abstract class LatentSolver implements InverseSolver {
     }
   }
 
+  /**
+   * The prompt's embedding, one for each chain, {@code [chains, tokens, width]} in {@code work}.
+   * For a method with {@link io.priorart.solver.SolverMethod.Need#TEXT_GRADIENT}.
+   */
+  static NDArray embedding(SolveContext context, NDManager work, int chains) {
+    NDArray positive = context.conditioning().positive();
+    if (positive == null) {
+      throw new PriorArtException(
+          ErrorKind.FAILED_PRECONDITION, "model: this solver needs a prior that takes text");
+    }
+    NDArray one = HostTensor.of(positive).to(work);
+    return chains == 1 ? one : one.repeat(0, chains);
+  }
+
   /** {@code [chains, c, h, w]} of standard normal values. */
   static NDArray noise(
       SolveContext context, NDManager work, LatentDiffusionModel model, int chains) {

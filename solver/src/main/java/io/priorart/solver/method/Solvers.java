@@ -31,6 +31,7 @@ public final class Solvers {
           Treg.METHOD,
           ReSample.METHOD,
           Psld.METHOD,
+          P2l.METHOD,
           Mcg.METHOD,
           Dps.METHOD,
           TotalVariation.METHOD,
