@@ -3,6 +3,7 @@ package io.priorart.solver.method;
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDList;
 import ai.djl.ndarray.NDManager;
+import io.priorart.solver.Conditioning;
 import io.priorart.solver.ErrorKind;
 import io.priorart.solver.HostTensor;
 import io.priorart.solver.InverseSolver;
@@ -162,6 +163,15 @@ abstract class LatentSolver implements InverseSolver {
     }
     NDArray one = HostTensor.of(positive).to(work);
     return chains == 1 ? one : one.repeat(0, chains);
+  }
+
+  /**
+   * The solve's text with another embedding of its prompt, whose branch alone is evaluated. A
+   * guidance scale that the network itself takes stays.
+   */
+  static Conditioning prompted(SolveContext context, NDArray embedding) {
+    Conditioning own = context.conditioning();
+    return (own.guided() ? own.positiveAlone() : own).withPositive(embedding);
   }
 
   /** {@code [chains, c, h, w]} of standard normal values. */

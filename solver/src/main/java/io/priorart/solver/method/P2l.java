@@ -4,7 +4,6 @@ import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDList;
 import ai.djl.ndarray.NDManager;
 import io.priorart.solver.Citation;
-import io.priorart.solver.Conditioning;
 import io.priorart.solver.LatentDiffusionModel;
 import io.priorart.solver.LinearOperator;
 import io.priorart.solver.Linearization;
@@ -180,7 +179,7 @@ public final class P2l extends LatentSolver {
       double s = i == timesteps.length - 1 ? 1 : schedule.alphaBar(timesteps[i + 1]);
       NDList prompt = tuned(z, a, i, new NDList(state.subList(1, 4)));
       Guidance guidance =
-          Guidance.at(z, a, problem, y, model, context, conditioning(prompt.get(0)));
+          Guidance.at(z, a, problem, y, model, context, prompted(context, prompt.get(0)));
       context.step(i + 1, timesteps.length, guidance.residualRms());
       context.estimate(i + 1, guidance.picture());
       NDArray eps = z.sub(guidance.clean().mul(Math.sqrt(a))).div(Math.sqrt(1 - a));
@@ -200,10 +199,6 @@ public final class P2l extends LatentSolver {
     public NDArray pictures(NDList state) {
       context.checkpoint();
       return model.decode(state.get(0));
-    }
-
-    private Conditioning conditioning(NDArray embedding) {
-      return context.conditioning().positiveAlone().withPositive(embedding);
     }
 
     private NDArray projected(NDArray picture, double a) {
@@ -233,7 +228,8 @@ public final class P2l extends LatentSolver {
     /** One update of each sample's embedding. */
     private void update(AdamW adam, NDArray noisy, double sigma) {
       context.checkpoint();
-      try (Linearization denoiser = model.denoiseAtText(noisy, sigma, conditioning(adam.point()))) {
+      try (Linearization denoiser =
+          model.denoiseAtText(noisy, sigma, prompted(context, adam.point()))) {
         context.checkpoint();
         try (Linearization decoder = model.decodeAt(denoiser.value())) {
           NDArray residual = y.residual(decoder.value());

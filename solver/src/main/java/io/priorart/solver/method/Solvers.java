@@ -28,6 +28,7 @@ public final class Solvers {
           Sitcom.METHOD,
           ProxDiffusion.METHOD,
           Latino.METHOD,
+          LatinoPro.METHOD,
           Treg.METHOD,
           ReSample.METHOD,
           Psld.METHOD,

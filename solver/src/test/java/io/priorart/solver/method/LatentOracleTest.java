@@ -21,6 +21,21 @@ class LatentOracleTest {
     }
   }
 
+  /** The second has a ball that its prompts reach. */
+  @Test
+  void latinoPro() {
+    for (LatinoPro.Spec spec :
+        new LatinoPro.Spec[] {
+          LatinoPro.METHOD.presets().get("paper"), new LatinoPro.Spec(5, 4, 8, 0.2, 0.5, 1)
+        }) {
+      OracleTest.check(
+          4,
+          512,
+          new LatinoPro(spec),
+          (reference, random) -> new LatentReference(reference).latinoPro(spec, random));
+    }
+  }
+
   /** A solve that tunes is told from the algorithm without, so that the prompt is of effect. */
   @Test
   void theTunedPromptMatters() {
@@ -33,6 +48,15 @@ class LatentOracleTest {
     assertFalse(
         OracleTest.run(oracle, oracle.operator(), new P2l(tuned), 512, 1)
             .worseThan(without)
+            .isEmpty());
+    LatinoPro.Spec pro = new LatinoPro.Spec(15, 4, 8, 0.2, 15, 0);
+    LatinoPro.Spec frozen = new LatinoPro.Spec(15, 4, 8, 0.2, 15, GaussianLatentModel.TOKENS);
+    GaussianOracle.Statistics kept =
+        reference.statistics(
+            600, 3, random -> new LatentReference(reference).latinoPro(frozen, random));
+    assertFalse(
+        OracleTest.run(oracle, oracle.operator(), new LatinoPro(pro), 512, 1)
+            .worseThan(kept)
             .isEmpty());
   }
 }

@@ -89,4 +89,50 @@ final class LatentReference {
     }
     return times(oracle.codec, z);
   }
+
+  /** LATINO-PRO; tokens are pairs of the prompt's numbers. */
+  double[] latinoPro(LatinoPro.Spec spec, SplittableRandom random) {
+    double[][] gram = times(oracle.a, common.back);
+    double[] x = times(common.back, times(Matrices.inverse(gram), oracle.y));
+    double[] text = new double[ofText[0].length];
+    double[] z = null;
+    for (int round = 0; round <= spec.rounds(); round++) {
+      boolean tunes = round < spec.rounds();
+      int steps = tunes ? spec.roundSteps() : spec.steps();
+      for (int k = 0; k < steps; k++) {
+        double a = common.alphaBar[Reference.trailing(k, steps)];
+        double sigma = Math.sqrt(1 / a - 1);
+        z = z == null ? noisy(x, sigma, random) : z;
+        double[] estimate = clean(z, sigma, text);
+        double[] u = times(oracle.codec, estimate);
+        x = common.proximal(u, variance(u, a) / NOISE);
+        boolean last = k == steps - 1;
+        double[] next = null;
+        if (!last) {
+          double b = common.alphaBar[Reference.trailing(k + 1, steps)];
+          double nextSigma = Math.sqrt(1 / b - 1);
+          next = noisy(x, nextSigma, random);
+          if (tunes) {
+            // d/dc of -||sqrt(b) next - sqrt(b) z0||^2 / (2 (1-b))
+            double[] g = toText(scaled(plus(next, -1, estimate), b / (1 - b)), sigma);
+            double rate = spec.rate() * Math.max(0.001, Math.pow(0.9, Math.max(0, round - 10)));
+            for (int token = spec.frozen(); token < GaussianLatentModel.TOKENS; token++) {
+              double length = Math.hypot(g[2 * token], g[2 * token + 1]);
+              double p = text[2 * token] + rate * g[2 * token] / length;
+              double q = text[2 * token + 1] + rate * g[2 * token + 1] / length;
+              double shrink = Math.min(1, spec.radius() / Math.hypot(p, q));
+              text[2 * token] = p * shrink;
+              text[2 * token + 1] = q * shrink;
+            }
+          }
+        }
+        z = next;
+      }
+    }
+    return x;
+  }
+
+  private double[] noisy(double[] x, double sigma, SplittableRandom random) {
+    return plus(times(oracle.inverseCodec, x), sigma, normal(random, GaussianOracle.D));
+  }
 }
