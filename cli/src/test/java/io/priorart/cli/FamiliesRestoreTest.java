@@ -65,6 +65,7 @@ class FamiliesRestoreTest {
         if (needs.contains(Need.MODEL)
             && (traits.pixelSpace() || !needs.contains(Need.PIXEL_SPACE))
             && (traits.noiseMap() || !needs.contains(Need.NOISE_MAP))
+            && (traits.fewStep() || !needs.contains(Need.FEW_STEP))
             && (traits.text() || !needs.contains(Need.TEXT))) {
           pairs.add(Arguments.of(family, method.id()));
         }

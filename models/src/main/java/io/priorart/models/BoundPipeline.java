@@ -4,6 +4,7 @@ import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.Shape;
 import io.priorart.solver.Conditioning;
+import io.priorart.solver.ErrorKind;
 import io.priorart.solver.HostTensor;
 import io.priorart.solver.Linearization;
 import io.priorart.solver.NoiseSchedule;
@@ -161,6 +162,33 @@ final class BoundPipeline extends BoundPrior {
     return counted(
         noisy(z, sigma, timestep, conditioning)
             .linearize(pipeline.denoiser(), DiffusionPipeline.method(conditioning)),
+        denoisePullback);
+  }
+
+  /**
+   * {@inheritDoc}
+   *
+   * <p>Prompts in one vector, where the family takes them beside the tokens, are constants.
+   */
+  @Override
+  public Linearization denoiseAtText(NDArray z, double sigma, Conditioning conditioning) {
+    requireShape("latent", z, latentShape);
+    if (conditioning.guided()) {
+      throw new IllegalArgumentException("one branch has a gradient in its text, guidance has two");
+    }
+    if (conditioning.suppression() != null) {
+      throw new PriorArtException(
+          ErrorKind.FAILED_PRECONDITION,
+          "suppress: changes the prompt's embedding itself; not for a solver that tunes it");
+    }
+    denoise.incrementAndGet();
+    double timestep = pipeline.prediction().timestep(schedule(), sigma);
+    return counted(
+        noisy(z, sigma, timestep, conditioning, conditioning.positive())
+            .linearize(
+                pipeline.denoiser(),
+                DiffusionPipeline.method(conditioning),
+                pipeline.contextIndex()),
         denoisePullback);
   }
 

@@ -15,6 +15,7 @@ import io.priorart.models.weights.SafetensorsFile;
 import io.priorart.solver.Conditioning;
 import io.priorart.solver.HostTensor;
 import io.priorart.solver.LatentDiffusionModel;
+import io.priorart.solver.Linearization;
 import io.priorart.solver.PriorArtException;
 import io.priorart.solver.Prompt;
 import java.util.LinkedHashMap;
@@ -232,6 +233,80 @@ class FamiliesTest {
           expected(pipeline, z, sigma, inputs),
           HostTensor.of(model.denoise(z.to(manager), sigma, c)));
       assertEquals(1, model.counts().denoise());
+    }
+  }
+
+  /**
+   * The derivative in the text, along a direction, is that of two evaluations near each other; the
+   * embeddings are each sample's own.
+   */
+  @ParameterizedTest
+  @ValueSource(
+      strings = {"sd-two-level", "sd-odd-channels", "inpainting", "lcm", "sdxl", "sd3", "sd35"})
+  void textPullsBackToItsEmbedding(String name) {
+    double sigma = 1.5;
+    double h = 2e-2;
+    try (DiffusionPipeline pipeline = open(name);
+        NDManager manager = pipeline.manager().newSubManager()) {
+      LatentDiffusionModel model = pipeline.bind(16, 16);
+      Conditioning cat = model.condition(manager, new Prompt("a photo of a cat", "", 1));
+      Conditioning tree = model.condition(manager, new Prompt("the tree", "", 1));
+      Shape latents = new Shape(2).addAll(model.latentShape());
+      NDArray z = manager.create(ramp((int) latents.size()), latents);
+      NDArray text = cat.positive().concat(tree.positive(), 0);
+      NDArray direction = manager.create(ramp((int) text.size()), text.getShape()).flip(0);
+      NDArray cotangent = z.flip(3).add(0.1);
+      long before = model.counts().denoisePullback();
+      try (Linearization at = model.denoiseAtText(z, sigma, cat.withPositive(text))) {
+        assertNear(
+            HostTensor.of(model.denoise(z, sigma, cat.withPositive(text))),
+            HostTensor.of(at.value()));
+        NDArray gradient = at.pullback(cotangent);
+        assertEquals(text.getShape(), gradient.getShape());
+        assertEquals(before + 1, model.counts().denoisePullback());
+        for (int k = 0; k < 2; k++) {
+          String sample = k + ":" + (k + 1);
+          NDArray one = z.get(sample);
+          NDArray on = text.get(sample);
+          NDArray step = direction.get(sample).mul(h);
+          NDArray difference =
+              model
+                  .denoise(one, sigma, cat.withPositive(on.add(step)))
+                  .sub(model.denoise(one, sigma, cat.withPositive(on.sub(step))))
+                  .div(2 * h);
+          double expected = dot(difference, cotangent.get(sample));
+          double scale = Math.sqrt(dot(difference, difference) * dot(one, one));
+          assertTrue(scale > 1e-6, "the text is of effect");
+          assertEquals(
+              expected, dot(gradient.get(sample), direction.get(sample)), 0.01 * scale, name + k);
+        }
+      }
+    }
+  }
+
+  private static double dot(NDArray a, NDArray b) {
+    float[] x = a.toFloatArray();
+    float[] y = b.toFloatArray();
+    double sum = 0;
+    for (int i = 0; i < x.length; i++) {
+      sum += (double) x[i] * y[i];
+    }
+    return sum;
+  }
+
+  @Test
+  void textThatIsGuidedOrSuppressedHasNoGradient() {
+    try (DiffusionPipeline pipeline = open("sd-two-level");
+        NDManager manager = pipeline.manager().newSubManager()) {
+      LatentDiffusionModel model = pipeline.bind(16, 16);
+      NDArray z = manager.zeros(new Shape(1).addAll(model.latentShape()));
+      Conditioning guided = model.condition(manager, new Prompt("a cat", "", 3));
+      assertThrows(IllegalArgumentException.class, () -> model.denoiseAtText(z, 1, guided));
+      Conditioning suppressed = model.condition(manager, new Prompt("a cat", "", 1, "cat", 1));
+      PriorArtException e =
+          assertThrows(PriorArtException.class, () -> model.denoiseAtText(z, 1, suppressed));
+      assertTrue(e.getMessage().startsWith("suppress"), e.getMessage());
+      assertEquals(0, model.counts().total());
     }
   }
 

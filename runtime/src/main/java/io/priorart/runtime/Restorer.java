@@ -342,7 +342,8 @@ public final class Restorer {
     if (needsModel) {
       boolean gradient =
           method.needs().contains(SolverMethod.Need.DECODER_GRADIENT)
-              || method.needs().contains(SolverMethod.Need.DENOISER_GRADIENT);
+              || method.needs().contains(SolverMethod.Need.DENOISER_GRADIENT)
+              || method.needs().contains(SolverMethod.Need.TEXT_GRADIENT);
       batch = MemoryBudget.batch(shape.get(1) * shape.get(2), gradient, request.samples());
       Prior prior = pipelines.get();
       requireFit(request, prior.traits());

@@ -43,6 +43,7 @@ class AutoSolverTest {
   private static final PriorTraits LATENT = new PriorTraits(false, true, false, false);
   private static final PriorTraits FEW_STEP = new PriorTraits(false, true, false, true);
   private static final PriorTraits PIXELS = new PriorTraits(true, false, false, false);
+  private static final PriorTraits FEW_STEP = new PriorTraits(false, true, false, true);
   private static final PriorTraits MAPS = new PriorTraits(true, false, true, false);
 
   private static String chosen(String operator, String preset, int samples, PriorTraits prior) {
@@ -91,6 +92,9 @@ class AutoSolverTest {
   void whatDoesNotFitIsRefusedBeforeANetworkRuns() {
     assertTrue(unfit("dpir", LATENT).getMessage().startsWith("solver: dpir needs a pixel-space"));
     assertTrue(unfit("rad", PIXELS).getMessage().startsWith("solver: rad needs a prior"));
+    assertTrue(unfit("latino", LATENT).getMessage().startsWith("solver: latino needs"));
+    assertDoesNotThrow(
+        () -> Restorer.requireFit(request("inpainting", "latino", "fast", Map.of(), 1), FEW_STEP));
     assertDoesNotThrow(
         () -> Restorer.requireFit(request("inpainting", "tv", "fast", Map.of(), 1), PIXELS));
     Prior latent =
@@ -103,7 +107,7 @@ class AutoSolverTest {
                   return LATENT;
                 });
     HostTensor grey = new HostTensor(new Shape(1, 3, 8, 8), new float[192]);
-    for (String solver : List.of("dpir", "diffpir", "rad")) {
+    for (String solver : List.of("dpir", "diffpir", "rad", "latino")) {
       PriorArtException e =
           assertThrows(
               PriorArtException.class,

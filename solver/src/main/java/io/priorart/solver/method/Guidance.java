@@ -1,6 +1,7 @@
 package io.priorart.solver.method;
 
 import ai.djl.ndarray.NDArray;
+import io.priorart.solver.Conditioning;
 import io.priorart.solver.LatentDiffusionModel;
 import io.priorart.solver.Linearization;
 import io.priorart.solver.Problem;
@@ -28,10 +29,22 @@ record Guidance(NDArray clean, NDArray gradient, NDArray picture, double residua
       Observation y,
       LatentDiffusionModel model,
       SolveContext context) {
+    return at(z, alphaBar, problem, y, model, context, context.conditioning());
+  }
+
+  /** The same with another text than the solve's. */
+  static Guidance at(
+      NDArray z,
+      double alphaBar,
+      Problem problem,
+      Observation y,
+      LatentDiffusionModel model,
+      SolveContext context,
+      Conditioning text) {
     double root = Math.sqrt(alphaBar);
     double sigma = Math.sqrt((1 - alphaBar) / alphaBar);
     context.checkpoint();
-    try (Linearization denoiser = model.denoiseAt(z.div(root), sigma, context.conditioning())) {
+    try (Linearization denoiser = model.denoiseAt(z.div(root), sigma, text)) {
       context.checkpoint();
       try (Linearization decoder = model.decodeAt(denoiser.value());
           Linearization forward = problem.operator().at(decoder.value())) {

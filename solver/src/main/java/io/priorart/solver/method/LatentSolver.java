@@ -3,6 +3,7 @@ package io.priorart.solver.method;
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDList;
 import ai.djl.ndarray.NDManager;
+import io.priorart.solver.Conditioning;
 import io.priorart.solver.ErrorKind;
 import io.priorart.solver.HostTensor;
 import io.priorart.solver.InverseSolver;
@@ -146,6 +147,29 @@ abstract class LatentSolver implements InverseSolver {
           ErrorKind.FAILED_PRECONDITION,
           "model: this solver needs a pixel-space prior, without an auto-encoder");
     }
+  }
+
+  /**
+   * The prompt's embedding, one for each chain, {@code [chains, tokens, width]} in {@code work}.
+   * For a method with {@link io.priorart.solver.SolverMethod.Need#TEXT_GRADIENT}.
+   */
+  static NDArray embedding(SolveContext context, NDManager work, int chains) {
+    NDArray positive = context.conditioning().positive();
+    if (positive == null) {
+      throw new PriorArtException(
+          ErrorKind.FAILED_PRECONDITION, "model: this solver needs a prior that takes text");
+    }
+    NDArray one = HostTensor.of(positive).to(work);
+    return chains == 1 ? one : one.repeat(0, chains);
+  }
+
+  /**
+   * The solve's text with another embedding of its prompt, whose branch alone is evaluated. A
+   * guidance scale that the network itself takes stays.
+   */
+  static Conditioning prompted(SolveContext context, NDArray embedding) {
+    Conditioning own = context.conditioning();
+    return (own.guided() ? own.positiveAlone() : own).withPositive(embedding);
   }
 
   /** {@code [chains, c, h, w]} of standard normal values. */

@@ -39,7 +39,7 @@ import java.util.Set;
  */
 public final class Latino extends LatentSolver {
   /** Of the singular values that the start inverts, relative to the largest. */
-  private static final double RCOND = 0.1;
+  static final double RCOND = 0.1;
 
   public static final SolverMethod<Spec> METHOD =
       new SolverMethod<>(

@@ -13,16 +13,19 @@ import io.priorart.solver.NoiseSchedule;
 import io.priorart.solver.Prompt;
 import io.priorart.solver.schedule.BetaSchedule;
 import io.priorart.solver.schedule.VariancePreservingSchedule;
+import java.util.SplittableRandom;
 import java.util.function.Supplier;
 
 /**
  * The exact denoiser of latents {@code z ~ N(mean, S)} behind the linear codec {@code D(z) = B z},
  * {@code E = B^-1}, with exact pullbacks: {@code E[z0 | z] = mean + S (S + sigma^2 I)^-1 (z -
- * mean)}.
+ * mean)}. A prompt's embedding {@code c}, where one is given, moves the mean by {@code W c}.
  */
 class GaussianLatentModel implements LatentDiffusionModel {
   static final Shape LATENT = new Shape(4, 2, 2);
   static final Shape IMAGE = new Shape(1, 4, 4);
+  static final int TOKENS = 6;
+  static final int WIDTH = 2;
 
   private final NDManager manager;
   private final double[] mean;
@@ -31,6 +34,21 @@ class GaussianLatentModel implements LatentDiffusionModel {
   private final double[][] inverseCodec;
   private final Shape latent;
   private final long[] counts = new long[6];
+
+  /** How a prompt's embedding moves the mean, {@code [16, 12]}; always the same. */
+  static double[][] ofText(int latents) {
+    SplittableRandom random = new SplittableRandom(12);
+    double[][] shift = new double[latents][];
+    for (int i = 0; i < latents; i++) {
+      shift[i] = Matrices.scaled(Matrices.normal(random, TOKENS * WIDTH), 0.3);
+    }
+    return shift;
+  }
+
+  /** An embedding that moves nothing. */
+  static Conditioning text(NDManager manager) {
+    return new Conditioning(manager.zeros(new Shape(1, TOKENS, WIDTH)), null, 1);
+  }
 
   GaussianLatentModel(NDManager manager, double[] mean, double[][] covariance, double[][] codec) {
     this(manager, mean, covariance, codec, false);
@@ -124,9 +142,29 @@ class GaussianLatentModel implements LatentDiffusionModel {
   @Override
   public NDArray denoise(NDArray z, double sigma, Conditioning conditioning) {
     counts[0]++;
-    NDArray centre = z.getManager().create(Matrices.floats(mean), new Shape(1).addAll(latent));
+    NDArray centre = centre(z, conditioning);
     NDArray shrunk = DenseOperator.Maps.linear(z.sub(centre), gain(covariance, sigma), latent);
     return shrunk.add(centre);
+  }
+
+  /** The prior's mean, of the prompt where there is one. */
+  private NDArray centre(NDArray z, Conditioning conditioning) {
+    NDArray own = z.getManager().create(Matrices.floats(mean), new Shape(1).addAll(latent));
+    return conditioning.positive() == null
+        ? own
+        : own.add(DenseOperator.Maps.linear(conditioning.positive(), ofText(mean.length), latent));
+  }
+
+  /** {@code d z0/dc = (I - gain) W}. */
+  @Override
+  public Linearization denoiseAtText(NDArray z, double sigma, Conditioning conditioning) {
+    double[][] rest =
+        Matrices.plus(Matrices.diagonal(mean.length, i -> 1), -1, gain(covariance, sigma));
+    return linear(
+        () -> denoise(z, sigma, conditioning),
+        Matrices.times(rest, ofText(mean.length)),
+        new Shape(TOKENS, WIDTH),
+        1);
   }
 
   @Override

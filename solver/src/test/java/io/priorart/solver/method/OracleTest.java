@@ -11,6 +11,7 @@ import io.priorart.solver.Linearization;
 import io.priorart.solver.NoiseSource;
 import io.priorart.solver.Problem;
 import io.priorart.solver.SolveContext;
+import io.priorart.solver.SolveListener;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.SplittableRandom;
@@ -449,7 +450,7 @@ class OracleTest {
     check(3, CHAINS, new ReSample(spec), (reference, random) -> reference.reSample(spec, random));
   }
 
-  private static List<GaussianOracle.Statistics> check(
+  static List<GaussianOracle.Statistics> check(
       int seeds,
       int chains,
       LatentSolver solver,
@@ -498,7 +499,7 @@ class OracleTest {
     assertFalse(control.worseThan(target).isEmpty(), what + " passes: " + control);
   }
 
-  private static GaussianOracle.Statistics run(
+  static GaussianOracle.Statistics run(
       GaussianOracle oracle, DenseOperator operator, LatentSolver solver, int chains, long seed) {
     boolean pixels = METHODS_OF_PICTURES.contains(solver.getClass());
     return run(oracle, operator, solver, chains, seed, pixels);
@@ -516,10 +517,16 @@ class OracleTest {
           solver.solve(
               oracle.problem(operator),
               oracle.model(manager, pixels),
-              SolveContext.of(manager, 1000 + seed),
+              context(manager, 1000 + seed),
               chains);
       return oracle.statistics(GaussianOracle.samples(x));
     }
+  }
+
+  /** With a prompt that says nothing. */
+  private static SolveContext context(NDManager manager, long seed) {
+    return new SolveContext(
+        manager, GaussianLatentModel.text(manager), seed, SolveListener.NONE, () -> false, null);
   }
 
   private static GaussianOracle.Statistics pseudoInverse(GaussianOracle oracle) {

@@ -21,10 +21,10 @@ import java.util.function.Function;
  * data step and optimiser are its own.
  */
 final class Reference {
-  private final GaussianOracle oracle;
-  private final double[] alphaBar = new double[1000];
-  private final double[][] forward;
-  private final double[][] back;
+  final GaussianOracle oracle;
+  final double[] alphaBar = new double[1000];
+  final double[][] forward;
+  final double[][] back;
   private final double[][] gram;
   private final Map<Double, double[][]> gains = new HashMap<>();
   private final Map<Double, double[][]> pictureGains = new HashMap<>();
@@ -53,19 +53,19 @@ final class Reference {
     return oracle.statistics(samples);
   }
 
-  private double[][] gain(double sigma) {
+  double[][] gain(double sigma) {
     return gains.computeIfAbsent(sigma, s -> GaussianLatentModel.gain(oracle.covariance, s));
   }
 
-  private double[] denoise(double[] z, double sigma) {
+  double[] denoise(double[] z, double sigma) {
     return plus(oracle.mean, 1, times(gain(sigma), plus(z, -1, oracle.mean)));
   }
 
-  private double[] misfit(double[] x) {
+  double[] misfit(double[] x) {
     return plus(oracle.y, -1, times(oracle.a, x));
   }
 
-  private double[] proximal(double[] x, double gamma) {
+  double[] proximal(double[] x, double gamma) {
     double[][] system = plus(diagonal(GaussianOracle.M, i -> 1), gamma, gram);
     return plus(x, gamma, times(back, times(inverse(system), misfit(x))));
   }
@@ -124,7 +124,7 @@ final class Reference {
   }
 
   /** The largest eigenvalue of {@code A^T A}. */
-  private double squaredNorm() {
+  double squaredNorm() {
     double[] v = normal(new SplittableRandom(1), GaussianOracle.D);
     for (int i = 0; i < 1000; i++) {
       v = times(back, times(oracle.a, scaled(v, 1 / Math.sqrt(dot(v, v)))));
@@ -458,7 +458,7 @@ final class Reference {
     return v * h;
   }
 
-  private static double level(int i, int n, double high, double low) {
+  static double level(int i, int n, double high, double low) {
     double a = Math.pow(high, 1.0 / 7);
     double b = Math.pow(low, 1.0 / 7);
     return Math.pow(a + (b - a) * i / (n - 1), 7);
@@ -490,7 +490,7 @@ final class Reference {
     return times(oracle.codec, z);
   }
 
-  private static int trailing(int i, int steps) {
+  static int trailing(int i, int steps) {
     return (int) Math.rint(1000 - i * 1000.0 / steps) - 1;
   }
 
@@ -528,7 +528,7 @@ final class Reference {
     return times(oracle.codec, latentStage(spec, z));
   }
 
-  private static double[] ddim(double[] z, double[] clean, double a, double p) {
+  static double[] ddim(double[] z, double[] clean, double a, double p) {
     double[] eps = scaled(plus(z, -Math.sqrt(a), clean), 1 / Math.sqrt(1 - a));
     return plus(scaled(clean, Math.sqrt(p)), Math.sqrt(1 - p), eps);
   }

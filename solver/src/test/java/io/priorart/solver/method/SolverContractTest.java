@@ -136,7 +136,8 @@ class SolverContractTest {
       DECODE,
       DENOISE_PULLBACK,
       DECODE_PULLBACK,
-      ENCODE_PULLBACK
+      ENCODE_PULLBACK,
+      TEXT_PULLBACK
     }
 
     private final Set<Part> forbidden;
@@ -199,10 +200,28 @@ class SolverContractTest {
       return watched(super.encodeAt(x), Part.ENCODE_PULLBACK);
     }
 
+    @Override
+    public Linearization denoiseAtText(NDArray z, double sigma, Conditioning conditioning) {
+      return watched(super.denoiseAtText(z, sigma, conditioning), Part.TEXT_PULLBACK);
+    }
+
     private Linearization watched(Linearization inner, Part part) {
       return Linearization.of(
           inner.value(), cotangent -> visit(part, inner.pullback(cotangent)), inner::close);
     }
+  }
+
+  /** Outlives every solve. */
+  private static final NDManager TEXTS = NDManager.newBaseManager();
+
+  private static final Conditioning TEXT = GaussianLatentModel.text(TEXTS);
+
+  private static Conditioning text(SolverMethod<?> method) {
+    return method.needs().contains(Need.TEXT) ? TEXT : Conditioning.NONE;
+  }
+
+  private static SolveContext context(SolverMethod<?> method, NDManager manager, long seed) {
+    return new SolveContext(manager, text(method), seed, SolveListener.NONE, () -> false, null);
   }
 
   private static <P extends Record> InverseSolver create(SolverMethod<P> method) {
@@ -225,7 +244,7 @@ class SolverContractTest {
           .solve(
               problem(operator(method)),
               ORACLE.model(manager, method),
-              SolveContext.of(manager, seed))
+              context(method, manager, seed))
           .toFloatArray();
     }
   }
@@ -248,7 +267,7 @@ class SolverContractTest {
           .solve(
               problem(operator(method)),
               ORACLE.model(manager, method),
-              SolveContext.of(manager, seed).withSamples(samples))
+              context(method, manager, seed).withSamples(samples))
           .toFloatArray();
     }
   }
@@ -298,7 +317,7 @@ class SolverContractTest {
           .solve(
               problem(operator(method)),
               ORACLE.model(manager, method),
-              SolveContext.of(manager, 5).withStates(states).withSamples(2))
+              context(method, manager, 5).withStates(states).withSamples(2))
           .toFloatArray();
     }
   }
@@ -326,7 +345,8 @@ class SolverContractTest {
       previews.clear();
       try (NDManager manager = NDManager.newBaseManager()) {
         SolveContext context =
-            new SolveContext(manager, 5, listener, () -> previews.size() == 3, null)
+            new SolveContext(
+                    manager, text(method), 5, listener, () -> previews.size() == 3, null)
                 .keepingBest(whenCancelled);
         PriorArtException stopped =
             assertThrows(
@@ -373,7 +393,7 @@ class SolverContractTest {
       DenseOperator operator = operator(method, held);
       NDArray x =
           create(method)
-              .solve(problem(operator), ORACLE.model(manager, method), SolveContext.of(manager, 1));
+              .solve(problem(operator), ORACLE.model(manager, method), context(method, manager, 1));
       assertEquals(new Shape(1, 1, 4, 4), x.getShape());
       assertEquals(List.of(x.getUid()), uids(manager));
       int half = held.size() / 2;
@@ -420,7 +440,7 @@ class SolverContractTest {
           .solve(
               problem(operator(method)),
               ORACLE.model(manager, method),
-              new SolveContext(manager, 1, listener, () -> false, null));
+              new SolveContext(manager, text(method), 1, listener, () -> false, null));
     }
     assertFalse(steps.isEmpty());
     for (int i = 0; i < steps.size(); i++) {
@@ -453,7 +473,8 @@ class SolverContractTest {
     int[] polls = new int[1];
     BooleanSupplier cancelled = () -> polls[0]++ >= k;
     try (NDManager manager = NDManager.newBaseManager()) {
-      SolveContext context = new SolveContext(manager, 1, SolveListener.NONE, cancelled, null);
+      SolveContext context =
+          new SolveContext(manager, text(method), 1, SolveListener.NONE, cancelled, null);
       Runnable solve =
           () ->
               create(method)
@@ -473,7 +494,8 @@ class SolverContractTest {
   void keepsItsDeadline(SolverMethod<?> method) {
     try (NDManager manager = NDManager.newBaseManager()) {
       SolveContext context =
-          new SolveContext(manager, 1, SolveListener.NONE, () -> false, Duration.ZERO);
+          new SolveContext(
+              manager, text(method), 1, SolveListener.NONE, () -> false, Duration.ZERO);
       assertKind(
           ErrorKind.DEADLINE_EXCEEDED,
           () ->
@@ -496,7 +518,7 @@ class SolverContractTest {
                 ErrorKind.DIVERGED,
                 () ->
                     create(method)
-                        .solve(problem(operator(method)), model, SolveContext.of(manager, 1)));
+                        .solve(problem(operator(method)), model, context(method, manager, 1)));
             assertEquals(List.of(), uids(manager));
           }
         }
@@ -507,7 +529,7 @@ class SolverContractTest {
   private static int calls(SolverMethod<?> method, Faulty.Part part, int nanCall) {
     try (NDManager manager = NDManager.newBaseManager()) {
       Faulty model = new Faulty(manager, method, Set.of(), part, nanCall);
-      create(method).solve(problem(operator(method)), model, SolveContext.of(manager, 1));
+      create(method).solve(problem(operator(method)), model, context(method, manager, 1));
       return model.calls[part.ordinal()];
     }
   }
@@ -523,15 +545,15 @@ class SolverContractTest {
       Runnable onOpaque =
           () ->
               create(method)
-                  .solve(opaque, ORACLE.model(manager, method), SolveContext.of(manager, 1));
-      Runnable withoutModel = () -> create(method).solve(linear, null, SolveContext.of(manager, 1));
+                  .solve(opaque, ORACLE.model(manager, method), context(method, manager, 1));
+      Runnable withoutModel = () -> create(method).solve(linear, null, context(method, manager, 1));
       if (needs.contains(Need.MASK)) {
         Problem averages = problem(new Average(new ArrayList<>()));
         assertKind(
             ErrorKind.FAILED_PRECONDITION,
             () ->
                 create(method)
-                    .solve(averages, ORACLE.model(manager, method), SolveContext.of(manager, 1)));
+                    .solve(averages, ORACLE.model(manager, method), context(method, manager, 1)));
       }
       if (needs.contains(Need.LINEAR)) {
         assertKind(ErrorKind.FAILED_PRECONDITION, onOpaque);
@@ -546,7 +568,7 @@ class SolverContractTest {
       Runnable onLatents =
           () ->
               create(method)
-                  .solve(linear, ORACLE.model(manager, false), SolveContext.of(manager, 1));
+                  .solve(linear, ORACLE.model(manager, false), context(method, manager, 1));
       if (needs.contains(Need.PIXEL_SPACE)) {
         assertKind(ErrorKind.FAILED_PRECONDITION, onLatents);
       } else {
@@ -554,8 +576,15 @@ class SolverContractTest {
         assertDoesNotThrow(
             () ->
                 create(method)
-                    .solve(linear, ORACLE.model(manager, true), SolveContext.of(manager, 1)),
+                    .solve(linear, ORACLE.model(manager, true), context(method, manager, 1)),
             "a pixel-space prior is a latent one with the identity");
+      }
+      if (needs.contains(Need.TEXT)) {
+        assertKind(
+            ErrorKind.FAILED_PRECONDITION,
+            () ->
+                create(method)
+                    .solve(linear, ORACLE.model(manager, method), SolveContext.of(manager, 1)));
       }
       GaussianLatentModel oneLevel =
           new GaussianLatentModel(
@@ -570,7 +599,7 @@ class SolverContractTest {
             }
           };
       Runnable withoutMap =
-          () -> create(method).solve(linear, oneLevel, SolveContext.of(manager, 1));
+          () -> create(method).solve(linear, oneLevel, context(method, manager, 1));
       if (needs.contains(Need.NOISE_MAP)) {
         assertKind(ErrorKind.FAILED_PRECONDITION, withoutMap);
       } else {
@@ -580,12 +609,13 @@ class SolverContractTest {
           Map.of(
               Need.DECODER_GRADIENT, Faulty.Part.DECODE_PULLBACK,
               Need.ENCODER_GRADIENT, Faulty.Part.ENCODE_PULLBACK,
-              Need.DENOISER_GRADIENT, Faulty.Part.DENOISE_PULLBACK);
+              Need.DENOISER_GRADIENT, Faulty.Part.DENOISE_PULLBACK,
+              Need.TEXT_GRADIENT, Faulty.Part.TEXT_PULLBACK);
       for (Map.Entry<Need, Faulty.Part> gradient : gradients.entrySet()) {
         Need need = gradient.getKey();
         Faulty.Part part = gradient.getValue();
         Faulty model = new Faulty(manager, method, Set.of(part), part, -1);
-        Runnable solve = () -> create(method).solve(linear, model, SolveContext.of(manager, 1));
+        Runnable solve = () -> create(method).solve(linear, model, context(method, manager, 1));
         if (needs.contains(need)) {
           assertThrows(IllegalStateException.class, solve::run);
         } else {
@@ -605,7 +635,7 @@ class SolverContractTest {
           () ->
               create(method)
                   .solve(
-                      problem(other), ORACLE.model(manager, method), SolveContext.of(manager, 1)));
+                      problem(other), ORACLE.model(manager, method), context(method, manager, 1)));
     }
   }
 
@@ -618,7 +648,7 @@ class SolverContractTest {
               .solve(
                   problem(operator(method)),
                   ORACLE.model(manager, method),
-                  SolveContext.of(manager, 1));
+                  context(method, manager, 1));
       assertEquals(new Shape(1, 1, 4, 4), x.getShape());
     }
   }

@@ -1,0 +1,138 @@
+package io.priorart.solver.method;
+
+import static io.priorart.solver.method.Matrices.dot;
+import static io.priorart.solver.method.Matrices.normal;
+import static io.priorart.solver.method.Matrices.plus;
+import static io.priorart.solver.method.Matrices.scaled;
+import static io.priorart.solver.method.Matrices.times;
+import static io.priorart.solver.method.Matrices.transpose;
+
+import java.util.SplittableRandom;
+
+/**
+ * More solvers of latents written down a second time, one chain at a time; see {@link Reference}.
+ * Some of them tune a prompt, which moves the prior's mean ({@link GaussianLatentModel#ofText}).
+ */
+final class LatentReference {
+  private static final double NOISE = GaussianOracle.SIGMA * GaussianOracle.SIGMA;
+
+  private final Reference common;
+  private final GaussianOracle oracle;
+  private final double[][] ofText = GaussianLatentModel.ofText(GaussianOracle.D);
+
+  LatentReference(Reference common) {
+    this.common = common;
+    oracle = common.oracle;
+  }
+
+  /** {@code E[z0 | z0 + sigma eps]} of a prompt. */
+  private double[] clean(double[] z, double sigma, double[] text) {
+    double[] shift = times(ofText, text);
+    return plus(common.denoise(plus(z, -1, shift), sigma), 1, shift);
+  }
+
+  /** The pullback of {@link #clean} to the prompt. */
+  private double[] toText(double[] cotangent, double sigma) {
+    double[] rest = plus(cotangent, -1, times(transpose(common.gain(sigma)), cotangent));
+    return times(transpose(ofText), rest);
+  }
+
+  /** The clean picture's variance as the residual tells it, at most that of a unit picture. */
+  private double variance(double[] x, double a) {
+    double[] r = common.misfit(x);
+    double trace = 0;
+    for (double[] row : oracle.a) {
+      trace += dot(row, row);
+    }
+    return Math.min(1 - a, Math.max(0, dot(r, r) - GaussianOracle.M * NOISE) / trace);
+  }
+
+  /** P2L. */
+  double[] p2l(P2l.Spec spec, SplittableRandom random) {
+    double[] z = normal(random, GaussianOracle.D);
+    double[] text = new double[ofText[0].length];
+    double[] m = new double[text.length];
+    double[] v = new double[text.length];
+    int updates = 0;
+    for (int i = 0; i < spec.steps(); i++) {
+      double a = common.alphaBar[Reference.trailing(i, spec.steps())];
+      double s =
+          i == spec.steps() - 1 ? 1 : common.alphaBar[Reference.trailing(i + 1, spec.steps())];
+      double sigma = Math.sqrt(1 / a - 1);
+      double[] ve = scaled(z, 1 / Math.sqrt(a));
+      for (int k = 0; k < spec.tuning(); k++) {
+        updates++;
+        double[] r = plus(oracle.y, -1, times(common.forward, clean(ve, sigma, text)));
+        double[] g = scaled(toText(times(transpose(common.forward), r), sigma), -2);
+        boolean rests = dot(r, r) <= GaussianOracle.M * NOISE;
+        for (int j = 0; j < text.length; j++) {
+          m[j] = 0.9 * m[j] + 0.1 * g[j];
+          v[j] = 0.999 * v[j] + 0.001 * g[j] * g[j];
+          double first = m[j] / (1 - Math.pow(0.9, updates));
+          double root = Math.sqrt(v[j] / (1 - Math.pow(0.999, updates)));
+          text[j] -= rests ? 0 : spec.textRate() * first / (root + 1e-8);
+        }
+      }
+      double[] estimate = clean(ve, sigma, text);
+      double[] r = plus(oracle.y, -1, times(common.forward, estimate));
+      double[] pulled = times(transpose(common.gain(sigma)), times(transpose(common.forward), r));
+      double[] gradient = scaled(pulled, -1 / Math.sqrt(a * dot(r, r)));
+      double[] eps = scaled(plus(z, -Math.sqrt(a), estimate), 1 / Math.sqrt(1 - a));
+      double[] corrected = estimate;
+      if ((i + 1) % spec.every() == 0) {
+        double[] x = times(oracle.codec, estimate);
+        double gamma = spec.lambda() > 0 ? 1 / spec.lambda() : variance(x, a) / NOISE;
+        corrected = times(oracle.inverseCodec, common.proximal(x, gamma));
+      }
+      z = plus(scaled(corrected, Math.sqrt(s)), Math.sqrt(1 - s), eps);
+      z = plus(z, -spec.rho() * 1000 / spec.steps(), gradient);
+    }
+    return times(oracle.codec, z);
+  }
+
+  /** LATINO-PRO; tokens are pairs of the prompt's numbers. */
+  double[] latinoPro(LatinoPro.Spec spec, SplittableRandom random) {
+    double[][] gram = times(oracle.a, common.back);
+    double[] x = times(common.back, times(Matrices.inverse(gram), oracle.y));
+    double[] text = new double[ofText[0].length];
+    double[] z = null;
+    for (int round = 0; round <= spec.rounds(); round++) {
+      boolean tunes = round < spec.rounds();
+      int steps = tunes ? spec.roundSteps() : spec.steps();
+      for (int k = 0; k < steps; k++) {
+        double a = common.alphaBar[Reference.trailing(k, steps)];
+        double sigma = Math.sqrt(1 / a - 1);
+        z = z == null ? noisy(x, sigma, random) : z;
+        double[] estimate = clean(z, sigma, text);
+        double[] u = times(oracle.codec, estimate);
+        x = common.proximal(u, variance(u, a) / NOISE);
+        boolean last = k == steps - 1;
+        double[] next = null;
+        if (!last) {
+          double b = common.alphaBar[Reference.trailing(k + 1, steps)];
+          double nextSigma = Math.sqrt(1 / b - 1);
+          next = noisy(x, nextSigma, random);
+          if (tunes) {
+            // d/dc of -||sqrt(b) next - sqrt(b) z0||^2 / (2 (1-b))
+            double[] g = toText(scaled(plus(next, -1, estimate), b / (1 - b)), sigma);
+            double rate = spec.rate() * Math.max(0.001, Math.pow(0.9, Math.max(0, round - 10)));
+            for (int token = spec.frozen(); token < GaussianLatentModel.TOKENS; token++) {
+              double length = Math.hypot(g[2 * token], g[2 * token + 1]);
+              double p = text[2 * token] + rate * g[2 * token] / length;
+              double q = text[2 * token + 1] + rate * g[2 * token + 1] / length;
+              double shrink = Math.min(1, spec.radius() / Math.hypot(p, q));
+              text[2 * token] = p * shrink;
+              text[2 * token + 1] = q * shrink;
+            }
+          }
+        }
+        z = next;
+      }
+    }
+    return x;
+  }
+
+  private double[] noisy(double[] x, double sigma, SplittableRandom random) {
+    return plus(times(oracle.inverseCodec, x), sigma, normal(random, GaussianOracle.D));
+  }
+}
