@@ -39,6 +39,11 @@ public interface LatentDiffusionModel {
 
   NoiseSchedule schedule();
 
+  /** How well the checkpoint knows the velocity; {@code null} where nobody measured it. */
+  default VelocityCurve velocityErrors() {
+    return null;
+  }
+
   /** Mean of the encoder's posterior: {@code [N, 3, H, W]} to {@code [N, c, h, w]}. */
   NDArray encode(NDArray x);
 

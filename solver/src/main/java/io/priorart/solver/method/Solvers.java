@@ -33,6 +33,7 @@ public final class Solvers {
           ReSample.METHOD,
           Psld.METHOD,
           P2l.METHOD,
+          Flair.METHOD,
           Mcg.METHOD,
           Dps.METHOD,
           TotalVariation.METHOD,

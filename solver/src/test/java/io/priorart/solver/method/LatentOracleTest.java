@@ -1,7 +1,14 @@
 package io.priorart.solver.method;
 
+import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import ai.djl.ndarray.NDArray;
+import ai.djl.ndarray.NDManager;
+import io.priorart.solver.SolveContext;
+import io.priorart.solver.VelocityCurve;
+import java.util.List;
 import org.junit.jupiter.api.Test;
 
 /** Solvers of latents against {@link LatentReference}; see {@link OracleTest}. */
@@ -33,6 +40,72 @@ class LatentOracleTest {
           512,
           new LatinoPro(spec),
           (reference, random) -> new LatentReference(reference).latinoPro(spec, random));
+    }
+  }
+
+  /**
+   * The reference takes 4000 chains: with 600 its own misfit of one oracle is off by nearly three
+   * errors.
+   */
+  @Test
+  void flair() {
+    for (String preset : new String[] {"fast", "paper"}) {
+      Flair.Spec spec = Flair.METHOD.presets().get(preset);
+      OracleTest.check(
+          4,
+          1024,
+          4000,
+          new Flair(spec),
+          (reference, random) ->
+              new LatentReference(reference).flair(spec, LatentOracleTest::usual, random));
+    }
+  }
+
+  /** Linear between eleven points of solvers.md, section 4.2. */
+  private static double usual(double t) {
+    double[] at = {0.196, 0.3, 0.4, 0.5, 0.6, 0.7, 0.778, 0.85, 0.9, 0.95, 0.984};
+    double[] w = {0.3, 0.4, 0.49, 0.58, 0.66, 0.71, 0.729, 0.71, 0.66, 0.55, 0.43};
+    for (int i = 1; i < at.length; i++) {
+      if (t <= at[i]) {
+        double x = Math.max(t, at[i - 1]);
+        return 2 * (w[i - 1] * (at[i] - x) + w[i] * (x - at[i - 1])) / (at[i] - at[i - 1]);
+      }
+    }
+    return 2 * w[at.length - 1];
+  }
+
+  /** Two points: errors of 1 and 4 have reciprocals of 1 and 1/4, of mean 5/8. */
+  @Test
+  void aMeasuredCurveReplacesTheUsualOne() {
+    VelocityCurve curve = new VelocityCurve(List.of(0.2, 0.8), List.of(1.0, 4.0));
+    assertEquals(1 / 0.625, curve.trust(0.1), 1e-9);
+    assertEquals(1, curve.trust(0.5), 1e-9);
+    assertEquals(0.25 / 0.625, curve.trust(0.9), 1e-9);
+    Flair.Spec spec = new Flair.Spec(20, 2, 0.05, 0.3, 0.18);
+    for (int seed = 0; seed < 3; seed++) {
+      GaussianOracle oracle = new GaussianOracle(seed);
+      Reference reference = new Reference(oracle);
+      GaussianOracle.Statistics target =
+          reference.statistics(
+              600,
+              seed,
+              random -> new LatentReference(reference).flair(spec, curve::trust, random));
+      GaussianOracle.Statistics usual =
+          OracleTest.run(oracle, oracle.operator(), new Flair(spec), 512, seed);
+      assertFalse(usual.worseThan(target).isEmpty(), "seed " + seed);
+      try (NDManager manager = NDManager.newBaseManager()) {
+        GaussianLatentModel model =
+            new GaussianLatentModel(manager, oracle.mean, oracle.covariance, oracle.codec) {
+              @Override
+              public VelocityCurve velocityErrors() {
+                return curve;
+              }
+            };
+        NDArray x =
+            new Flair(spec).solve(oracle.problem(), model, SolveContext.of(manager, seed), 512);
+        List<String> complaints = oracle.statistics(GaussianOracle.samples(x)).worseThan(target);
+        assertTrue(complaints.isEmpty(), "seed " + seed + ": " + complaints);
+      }
     }
   }
 

@@ -8,6 +8,7 @@ import static io.priorart.solver.method.Matrices.times;
 import static io.priorart.solver.method.Matrices.transpose;
 
 import java.util.SplittableRandom;
+import java.util.function.DoubleUnaryOperator;
 
 /**
  * More solvers of latents written down a second time, one chain at a time; see {@link Reference}.
@@ -134,5 +135,46 @@ final class LatentReference {
 
   private double[] noisy(double[] x, double sigma, SplittableRandom random) {
     return plus(times(oracle.inverseCodec, x), sigma, normal(random, GaussianOracle.D));
+  }
+
+  /**
+   * FLAIR.
+   *
+   * @param trust {@code q(t) / mean(q)}
+   */
+  double[] flair(Flair.Spec spec, DoubleUnaryOperator trust, SplittableRandom random) {
+    double[][] forward = common.forward;
+    double[][] gram = times(oracle.a, common.back);
+    double[] filled = times(common.back, times(Matrices.inverse(gram), oracle.y));
+    double[] mu = times(oracle.inverseCodec, filled);
+    double[] kept = normal(random, GaussianOracle.D);
+    double norm = common.squaredNorm();
+    double high = Math.sqrt(1 / common.alphaBar[999] - 1);
+    double start = high / (1 + high);
+    for (int i = 1; i <= spec.steps(); i++) {
+      double t = start + i * (spec.endTime() - start) / (spec.steps() + 1);
+      double w = spec.weight() * trust.applyAsDouble(t);
+      double alpha = 1 - t;
+      double[] e =
+          plus(scaled(kept, alpha), Math.sqrt(1 - alpha * alpha), normal(random, GaussianOracle.D));
+      double[] noisy = plus(scaled(mu, alpha), t, e);
+      double[] estimate = common.denoise(scaled(noisy, 1 / alpha), t / alpha);
+      double[] v = scaled(plus(noisy, -1, estimate), 1 / t);
+      kept = plus(noisy, alpha, v);
+      mu = plus(mu, -w, plus(v, -1, plus(e, -1, mu)));
+      double rate = w * spec.rate() / norm;
+      double before = Double.POSITIVE_INFINITY;
+      for (int k = 0; k < spec.dataSteps(); k++) {
+        double[] r = plus(oracle.y, -1, times(forward, mu));
+        double misfit = dot(r, r);
+        if (misfit <= GaussianOracle.M * NOISE) {
+          break;
+        }
+        rate = misfit > before ? rate / 2 : rate;
+        before = misfit;
+        mu = plus(mu, 2 * rate, times(transpose(forward), r));
+      }
+    }
+    return times(oracle.codec, mu);
   }
 }

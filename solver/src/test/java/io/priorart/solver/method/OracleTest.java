@@ -459,11 +459,33 @@ class OracleTest {
   }
 
   /**
+   * @param referenceChains of the algorithm's own run
+   */
+  static List<GaussianOracle.Statistics> check(
+      int seeds,
+      int chains,
+      int referenceChains,
+      LatentSolver solver,
+      BiFunction<Reference, SplittableRandom, double[]> algorithm) {
+    return check(seeds, chains, referenceChains, solver, algorithm, METHODS_OF_PICTURES);
+  }
+
+  /**
    * @param ofPictures methods that are given the prior of pictures
    */
   private static List<GaussianOracle.Statistics> check(
       int seeds,
       int chains,
+      LatentSolver solver,
+      BiFunction<Reference, SplittableRandom, double[]> algorithm,
+      List<Class<?>> ofPictures) {
+    return check(seeds, chains, REFERENCE_CHAINS, solver, algorithm, ofPictures);
+  }
+
+  private static List<GaussianOracle.Statistics> check(
+      int seeds,
+      int chains,
+      int referenceChains,
       LatentSolver solver,
       BiFunction<Reference, SplittableRandom, double[]> algorithm,
       List<Class<?>> ofPictures) {
@@ -474,7 +496,7 @@ class OracleTest {
       Reference reference = new Reference(oracle);
       GaussianOracle.Statistics target =
           reference.statistics(
-              REFERENCE_CHAINS, 77 + seed, random -> algorithm.apply(reference, random));
+              referenceChains, 77 + seed, random -> algorithm.apply(reference, random));
       GaussianOracle.Statistics reached =
           run(oracle, oracle.operator(), solver, chains, seed, pixels);
       assertTrue(
