@@ -137,6 +137,15 @@ final class RestoreCommand implements Callable<Integer> {
   private boolean keepBest;
 
   @Option(
+      names = "--state",
+      paramLabel = "FILE",
+      description = {
+        "Keep the solve in this file while it runs and when it is stopped, and go on from it when",
+        "it is there: the result is the same. Removed when the solve has ended."
+      })
+  private Path state;
+
+  @Option(
       names = "--size",
       paramLabel = "WxH",
       description = "Size to return; by default what the operators imply.")
@@ -179,7 +188,7 @@ final class RestoreCommand implements Callable<Integer> {
         RestoreDoor door = server == null ? new LocalDoor(model) : new RemoteDoor(server, model)) {
       Stopping stopping =
           new Stopping(
-              cancel, budget == null ? null : Stopping.duration("budget", budget), keepBest);
+              cancel, budget == null ? null : Stopping.duration("budget", budget), keepBest, state);
       for (Map.Entry<Path, Path> e : targets.entrySet()) {
         reports.add(restore(door, e.getKey(), e.getValue(), request, stopping));
         if (cancel.getAsBoolean()) {
@@ -199,6 +208,9 @@ final class RestoreCommand implements Callable<Integer> {
   }
 
   private Restorer.Request request() {
+    if (state != null && (inputs.size() > 1 || server != null)) {
+      throw PriorArtException.badField("state", "is of one picture, solved in this process");
+    }
     List<OperatorRequest> requests;
     Path base = Path.of("");
     Double noise = sigma;

@@ -339,6 +339,12 @@ public final class Restorer {
     Shape shape = problem.operator().imageShape();
     LatentDiffusionModel model = null;
     int batch = 1;
+    String identity = "";
+    if (stopping.state() != null && !needsModel) {
+      throw new PriorArtException(
+          ErrorKind.FAILED_PRECONDITION,
+          "state: " + method.id() + " solves in one go and has none to keep");
+    }
     if (needsModel) {
       boolean gradient =
           method.needs().contains(SolverMethod.Need.DECODER_GRADIENT)
@@ -347,6 +353,7 @@ public final class Restorer {
       batch = MemoryBudget.batch(shape.get(1) * shape.get(2), gradient, request.samples());
       Prior prior = pipelines.get();
       requireFit(request, prior.traits());
+      identity = stopping.state() == null ? "" : prior.hash() + " " + prior.precision();
       model = prior.bind((int) shape.get(1), (int) shape.get(2));
     }
     InverseSolver solver = method.create().apply(spec);
@@ -360,11 +367,24 @@ public final class Restorer {
       int count = Math.min(batch, request.samples() - k);
       int batchesLeft = (request.samples() - k + batch - 1) / batch;
       listener.batchStarted(k, count);
+      SolveStateFile state =
+          stopping.state() == null
+              ? null
+              : new SolveStateFile(
+                  stopping.state(),
+                  SolveStateFile.fingerprint(
+                      request,
+                      ParameterSchema.of(method.spec()).values(spec),
+                      problem,
+                      identity,
+                      request.seed() + k,
+                      count));
       List<Sample> solved =
           solve(
               solver,
               problem,
               model,
+              state,
               request.seed() + k,
               count,
               measurement,
@@ -377,6 +397,9 @@ public final class Restorer {
         listener.sampleFinished(k + n, solved.get(n));
       }
       samples.addAll(solved);
+      if (state != null && solved.get(0).cutShortAfter() == 0) {
+        state.remove();
+      }
     }
     return new Restoration(
         samples, method.id(), ParameterSchema.of(method.spec()).values(spec), spectrum, batch);
@@ -421,12 +444,14 @@ public final class Restorer {
    * Solves samples as one batch, then finishes and judges each by itself.
    *
    * @param seed of the first
+   * @param state where it is kept; {@code null} for nowhere
    * @param budget of the solve; {@code null} for none
    */
   private static List<Sample> solve(
       InverseSolver solver,
       Problem problem,
       LatentDiffusionModel model,
+      SolveStateFile state,
       long seed,
       int count,
       Picture original,
@@ -443,6 +468,9 @@ public final class Restorer {
       SolveContext context =
           new SolveContext(manager, conditioning, seed, listener, stopping.cancelled(), budget)
               .withSamples(count);
+      if (state != null) {
+        context = context.withStates(state);
+      }
       if (budget != null || stopping.keepBest()) {
         context = context.keepingBest(stopping.keepBest());
       }

@@ -1,6 +1,7 @@
 package io.priorart.runtime;
 
 import io.priorart.solver.PriorArtException;
+import java.nio.file.Path;
 import java.time.Duration;
 import java.util.function.BooleanSupplier;
 import java.util.regex.Matcher;
@@ -13,8 +14,10 @@ import java.util.regex.Pattern;
  * @param budget for solving all samples; a solve that has spent its share gives its last estimate.
  *     {@code null} for none
  * @param keepBest whether a cancelled solve gives its last estimate, too, instead of failing
+ * @param state file that the solve is kept in while it runs and when it is stopped, and gone on
+ *     from; {@code null} for none
  */
-public record Stopping(BooleanSupplier cancelled, Duration budget, boolean keepBest) {
+public record Stopping(BooleanSupplier cancelled, Duration budget, boolean keepBest, Path state) {
   private static final Pattern DURATION = Pattern.compile("(\\d{1,7}(?:\\.\\d{1,3})?)(ms|s|m|h)");
 
   /** A budget that no solve outlasts would not be one. */
@@ -26,6 +29,11 @@ public record Stopping(BooleanSupplier cancelled, Duration budget, boolean keepB
       throw PriorArtException.badField(
           "budget", "must be more than nothing and at most 30 days, was " + budget);
     }
+  }
+
+  /** Without a state. */
+  public Stopping(BooleanSupplier cancelled, Duration budget, boolean keepBest) {
+    this(cancelled, budget, keepBest, null);
   }
 
   /** By cancellation alone, which fails. */

@@ -1,10 +1,14 @@
 package io.priorart.runtime;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import ai.djl.ndarray.types.Shape;
+import io.priorart.models.ModelFamilies;
+import io.priorart.models.Prior;
+import io.priorart.models.engine.CompileOptions;
 import io.priorart.runtime.image.Picture;
 import io.priorart.solver.ErrorKind;
 import io.priorart.solver.HostTensor;
@@ -12,13 +16,17 @@ import io.priorart.solver.NoiseSource;
 import io.priorart.solver.PriorArtException;
 import io.priorart.solver.Prompt;
 import io.priorart.solver.SolveEvent;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
 import java.util.Map;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 
 /** What a restoration gives that is stopped on its way, counted in steps instead of seconds. */
 class StoppingTest {
+  @TempDir private Path dir;
   private int steps;
 
   private final RestoreListener counting =
@@ -60,6 +68,55 @@ class StoppingTest {
     assertEquals(5, sample.cutShortAfter());
     assertTrue(steps < 10);
     assertEquals(0, restore(Stopping.never()).samples().get(0).cutShortAfter());
+  }
+
+  /** Stopped after two of four steps and gone on with, a solve ends in the same pixels. */
+  @Test
+  void aKeptSolveGoesOnToTheSamePixels() {
+    Path state = dir.resolve("solve.safetensors");
+    Path fixtures = Checkpoints.home().resolve("testdata/fixtures/sd-two-level");
+    try (Prior prior = ModelFamilies.load(fixtures, CompileOptions.REFERENCE)) {
+      HostTensor whole = solve(prior, 3, Stopping.never());
+      PriorArtException e =
+          assertThrows(
+              PriorArtException.class,
+              () -> solve(prior, 3, new Stopping(() -> steps == 3, null, false, state)));
+      assertEquals(ErrorKind.CANCELLED, e.kind());
+      assertTrue(Files.exists(state));
+      PriorArtException other =
+          assertThrows(
+              PriorArtException.class,
+              () -> solve(prior, 4, new Stopping(() -> false, null, false, state)));
+      assertEquals(ErrorKind.FAILED_PRECONDITION, other.kind());
+      assertEquals(whole, solve(prior, 3, new Stopping(() -> false, null, false, state)));
+      assertEquals(2, steps, "steps that were left");
+      assertFalse(Files.exists(state));
+    }
+  }
+
+  private HostTensor solve(Prior prior, long seed, Stopping stopping) {
+    HostTensor pixels = new NoiseSource(1).normal(new Shape(1, 3, 16, 16));
+    Restorer.Request request =
+        new Restorer.Request(
+            List.of(new OperatorRequest("identity", Map.of())),
+            0.1,
+            "prox-diffusion",
+            "fast",
+            Map.of(),
+            4,
+            true,
+            Prompt.NONE,
+            seed,
+            1,
+            0,
+            0);
+    steps = 0;
+    return Restorer.restore(
+            new Picture(pixels, 8, null), request, () -> prior, 8, counting, stopping)
+        .samples()
+        .get(0)
+        .picture()
+        .pixels();
   }
 
   @Test

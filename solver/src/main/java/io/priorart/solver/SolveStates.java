@@ -16,6 +16,11 @@ public interface SolveStates {
         }
 
         @Override
+        public boolean whenStopped() {
+          return false;
+        }
+
+        @Override
         public void save(SolveState state) {}
       };
 
@@ -24,6 +29,9 @@ public interface SolveStates {
 
   /** Whether the state after this step (1-based) is wanted; asked before it is copied. */
   boolean due(int step);
+
+  /** Whether the state of the last step that ended is wanted of a solve that is stopped. */
+  boolean whenStopped();
 
   void save(SolveState state);
 }

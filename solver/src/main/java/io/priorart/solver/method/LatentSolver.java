@@ -88,15 +88,28 @@ abstract class LatentSolver implements InverseSolver {
       context.drawFromStream(i + 1L);
       int step = i;
       NDList before = state;
-      state = kept(() -> steps.next(step, before));
+      try {
+        state = kept(() -> steps.next(step, before));
+      } catch (PriorArtException e) {
+        boolean stopped =
+            e.kind() == ErrorKind.CANCELLED || e.kind() == ErrorKind.DEADLINE_EXCEEDED;
+        if (stopped && i > 0 && context.states().whenStopped()) {
+          context.states().save(stateAfter(i, before));
+        }
+        throw e;
+      }
       closeAllBut(state, before);
       if (i + 1 < steps.count() && context.states().due(i + 1)) {
-        context.states().save(new SolveState(i + 1, state.stream().map(HostTensor::of).toList()));
+        context.states().save(stateAfter(i + 1, state));
       }
     }
     context.drawFromStream(steps.count() + 1L);
     NDList last = state;
     return kept(() -> new NDList(Outcome.finite(steps.pictures(last)))).get(0);
+  }
+
+  private static SolveState stateAfter(int step, NDList state) {
+    return new SolveState(step, state.stream().map(HostTensor::of).toList());
   }
 
   private interface Making {

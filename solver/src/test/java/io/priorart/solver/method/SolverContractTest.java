@@ -292,6 +292,11 @@ class SolverContractTest {
     }
 
     @Override
+    public boolean whenStopped() {
+      return true;
+    }
+
+    @Override
     public void save(SolveState state) {
       states.add(state);
     }
@@ -345,8 +350,7 @@ class SolverContractTest {
       previews.clear();
       try (NDManager manager = NDManager.newBaseManager()) {
         SolveContext context =
-            new SolveContext(
-                    manager, text(method), 5, listener, () -> previews.size() == 3, null)
+            new SolveContext(manager, text(method), 5, listener, () -> previews.size() == 3, null)
                 .keepingBest(whenCancelled);
         PriorArtException stopped =
             assertThrows(
