@@ -17,7 +17,6 @@ import io.priorart.solver.OperatorKind;
 import io.priorart.solver.ParameterSchema;
 import io.priorart.solver.PriorArtException;
 import io.priorart.solver.Problem;
-import io.priorart.solver.SolveContext;
 import io.priorart.solver.SolverMethod;
 import io.priorart.solver.operator.Operators;
 import java.util.Map;
@@ -53,7 +52,10 @@ class EveryOperatorTest {
         try {
           NDArray found =
               create(method)
-                  .solve(problem, ORACLE.model(manager, method), SolveContext.of(manager, 3));
+                  .solve(
+                      problem,
+                      ORACLE.model(manager, method),
+                      SolverContractTest.context(method, manager, 3));
           FinalDataStep.Result result = FinalDataStep.apply(problem, found);
           assertTrue(result.ratioAfter() < 1.01, method.id() + " " + result.ratioAfter());
           assertTrue(result.ratioAfter() <= result.ratioBefore() + 1e-3, method.id());

@@ -107,18 +107,24 @@ class GaussianLatentModel implements LatentDiffusionModel {
   public NDArray denoise(NDArray z, NDArray sigma, Conditioning conditioning) {
     counts[0]++;
     float[] levels = sigma.toFloatArray();
+    NDArray centre = z.getManager().create(Matrices.floats(mean), new Shape(1).addAll(latent));
+    if (levels.length == mean.length) {
+      return DenseOperator.Maps.linear(z.sub(centre), gain(levels, 0), latent).add(centre);
+    }
     NDList samples = new NDList();
     for (int n = 0; n < z.getShape().get(0); n++) {
-      int at = levels.length == mean.length ? 0 : n * mean.length;
-      double[][] noise =
-          Matrices.diagonal(mean.length, i -> (double) levels[at + i] * levels[at + i]);
-      double[][] gain =
-          Matrices.times(covariance, Matrices.inverse(Matrices.plus(covariance, 1, noise)));
-      NDArray centre = z.getManager().create(Matrices.floats(mean), new Shape(1).addAll(latent));
       NDArray one = z.get(n + ":" + (n + 1)).sub(centre);
+      double[][] gain = gain(levels, n * mean.length);
       samples.add(DenseOperator.Maps.linear(one, gain, latent).add(centre));
     }
     return NDArrays.concat(samples, 0);
+  }
+
+  /** {@code S (S + diag(level^2))^-1} of the levels from {@code at} on. */
+  private double[][] gain(float[] levels, int at) {
+    double[][] noise =
+        Matrices.diagonal(mean.length, i -> (double) levels[at + i] * levels[at + i]);
+    return Matrices.times(covariance, Matrices.inverse(Matrices.plus(covariance, 1, noise)));
   }
 
   @Override

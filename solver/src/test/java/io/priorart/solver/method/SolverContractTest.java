@@ -220,7 +220,8 @@ class SolverContractTest {
     return method.needs().contains(Need.TEXT) ? TEXT : Conditioning.NONE;
   }
 
-  private static SolveContext context(SolverMethod<?> method, NDManager manager, long seed) {
+  /** With an embedding that moves nothing, where a method needs text. */
+  static SolveContext context(SolverMethod<?> method, NDManager manager, long seed) {
     return new SolveContext(manager, text(method), seed, SolveListener.NONE, () -> false, null);
   }
 
