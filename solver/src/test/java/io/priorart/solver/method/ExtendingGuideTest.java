@@ -50,8 +50,7 @@ class ExtendingGuideTest {
       return method
           .create()
           .apply(method.defaults())
-          .solve(
-              oracle.problem(), oracle.model(manager, method), SolveContext.of(manager, seed))
+          .solve(oracle.problem(), oracle.model(manager, method), SolveContext.of(manager, seed))
           .toFloatArray();
     }
   }

@@ -345,8 +345,7 @@ class SolverContractTest {
       previews.clear();
       try (NDManager manager = NDManager.newBaseManager()) {
         SolveContext context =
-            new SolveContext(
-                    manager, text(method), 5, listener, () -> previews.size() == 3, null)
+            new SolveContext(manager, text(method), 5, listener, () -> previews.size() == 3, null)
                 .keepingBest(whenCancelled);
         PriorArtException stopped =
             assertThrows(
