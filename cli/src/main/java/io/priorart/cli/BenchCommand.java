@@ -37,9 +37,10 @@ import picocli.CommandLine.Spec;
       BenchCommand.Quality.class,
       BenchCaptionsCommand.class,
       BenchModelCommand.class,
+      BenchInversionCommand.class,
       BenchCurveCommand.class
     },
-    synopsisSubcommandLabel = "(quality | captions | model | curve)")
+    synopsisSubcommandLabel = "(quality | captions | model | inversion | curve)")
 final class BenchCommand {
   @Command(
       name = "quality",

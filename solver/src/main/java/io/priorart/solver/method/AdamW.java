@@ -15,7 +15,7 @@ import io.priorart.solver.TensorScope;
  *
  * Owns three arrays in the manager of the starting point until closed.
  */
-final class AdamW implements AutoCloseable {
+public final class AdamW implements AutoCloseable {
   private static final double BETA1 = 0.9;
   private static final double BETA2 = 0.999;
   private static final double EPSILON = 1e-8;
@@ -28,7 +28,7 @@ final class AdamW implements AutoCloseable {
   private int count;
 
   /** Starts at a copy of {@code start}. */
-  AdamW(NDArray start, double rate, double decay) {
+  public AdamW(NDArray start, double rate, double decay) {
     this.rate = rate;
     this.decay = decay;
     try (TensorScope scope = new TensorScope()) {
@@ -66,7 +66,7 @@ final class AdamW implements AutoCloseable {
   }
 
   /** The current point; valid until the next {@link #step}. */
-  NDArray point() {
+  public NDArray point() {
     return x;
   }
 
@@ -76,7 +76,7 @@ final class AdamW implements AutoCloseable {
    * @param gradient same shape as the point
    * @param active 1 for each sample of the batch that moves, 0 for one that rests
    */
-  void step(NDArray gradient, double[] active) {
+  public void step(NDArray gradient, double[] active) {
     count++;
     try (TensorScope scope = new TensorScope()) {
       NDArray m = first.mul(BETA1).add(gradient.mul(1 - BETA1));
