@@ -9,7 +9,7 @@ import ai.djl.ndarray.NDManager;
 import io.priorart.solver.SolveContext;
 import io.priorart.solver.SolverMethod;
 import java.io.IOException;
-import java.lang.invoke.MethodHandles;
+import java.net.URI;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
@@ -18,6 +18,7 @@ import java.util.regex.Pattern;
 import java.util.stream.Stream;
 import javax.tools.JavaCompiler;
 import javax.tools.ToolProvider;
+import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -25,6 +26,15 @@ import org.junit.jupiter.api.io.TempDir;
 class ExtendingGuideTest {
   private static final Path GUIDE =
       Path.of(System.getProperty("priorart.home"), "docs", "guide", "extending.md");
+
+  private static final Path CLASSES =
+      Path.of(
+          URI.create(
+              ExtendingGuideTest.class
+                  .getProtectionDomain()
+                  .getCodeSource()
+                  .getLocation()
+                  .toString()));
 
   @TempDir private Path dir;
 
@@ -55,7 +65,7 @@ class ExtendingGuideTest {
     }
   }
 
-  /** Compiles the guide's block and defines its classes in this package. */
+  /** Compiles the guide's block to where the tests' classes are: it belongs to their package. */
   private SolverMethod<?> method() throws Exception {
     Matcher block =
         Pattern.compile("```java\n(.*?)```", Pattern.DOTALL).matcher(Files.readString(GUIDE));
@@ -72,20 +82,21 @@ class ExtendingGuideTest {
             "-cp",
             System.getProperty("surefire.test.class.path", System.getProperty("java.class.path")),
             "-d",
-            dir.toString(),
+            CLASSES.toString(),
             source.toString());
     assertEquals(0, failed, "the guide's block compiles");
-    Class<?> solver = null;
-    try (Stream<Path> files = Files.walk(dir)) {
-      for (Path file : files.filter(f -> f.toString().endsWith(".class")).toList()) {
-        Class<?> defined = define(file);
-        solver = defined.getSimpleName().equals("NullSpace") ? defined : solver;
-      }
-    }
+    Class<?> solver = Class.forName("io.priorart.solver.method.NullSpace");
     return (SolverMethod<?>) solver.getField("METHOD").get(null);
   }
 
-  private static Class<?> define(Path file) throws IOException, IllegalAccessException {
-    return MethodHandles.lookup().defineClass(Files.readAllBytes(file));
+  @AfterEach
+  void takeTheClassesAway() throws IOException {
+    Path folder = CLASSES.resolve("io/priorart/solver/method");
+    try (Stream<Path> files = Files.list(folder)) {
+      for (Path file :
+          files.filter(f -> f.getFileName().toString().startsWith("NullSpace")).toList()) {
+        Files.delete(file);
+      }
+    }
   }
 }

@@ -158,7 +158,7 @@ class GaussianMixtureTest {
     double found = slicedWasserstein(chains(0, 0.5), exact);
     double oneMode = slicedWasserstein(exactSamples(first, spread, 1), exact);
     double middle = slicedWasserstein(new float[2 * CHAINS], exact);
-    assertTrue(found < 0.15 * Math.min(oneMode, middle), found + ", " + oneMode + ", " + middle);
+    assertTrue(found < 0.2 * Math.min(oneMode, middle), found + ", " + oneMode + ", " + middle);
   }
 
   @ParameterizedTest
