@@ -43,7 +43,6 @@ class AutoSolverTest {
   private static final PriorTraits LATENT = new PriorTraits(false, true, false, false);
   private static final PriorTraits FEW_STEP = new PriorTraits(false, true, false, true);
   private static final PriorTraits PIXELS = new PriorTraits(true, false, false, false);
-  private static final PriorTraits FEW_STEP = new PriorTraits(false, true, false, true);
   private static final PriorTraits MAPS = new PriorTraits(true, false, true, false);
 
   private static String chosen(String operator, String preset, int samples, PriorTraits prior) {
