@@ -52,10 +52,18 @@ final class BenchInversionCommand implements Callable<Integer> {
       description = "PNG files. Default: testdata/pictures/heldout")
   private Path pictures = Checkpoints.home().resolve("testdata/pictures/heldout");
 
-  @Option(names = "--count", defaultValue = "24", description = "Most. Default: ${DEFAULT-VALUE}")
+  @Option(
+      names = "--count",
+      defaultValue = "24",
+      paramLabel = "N",
+      description = "Pictures at most. Default: ${DEFAULT-VALUE}")
   private int count;
 
-  @Option(names = "--steps", defaultValue = "20", description = "Default: ${DEFAULT-VALUE}")
+  @Option(
+      names = "--steps",
+      defaultValue = "20",
+      paramLabel = "N",
+      description = "Steps of DDIM, there and back. Default: ${DEFAULT-VALUE}")
   private int steps;
 
   @Option(
