@@ -76,6 +76,13 @@ public final class ModelFamilies {
    *     and the defect
    */
   public static Prior load(ModelSource source, CompileOptions options) {
+    Prior loaded = read(source, options);
+    // what was mapped to be copied stays resident until Java collects it
+    System.gc();
+    return loaded;
+  }
+
+  private static Prior read(ModelSource source, CompileOptions options) {
     Checkpoint checkpoint = Checkpoint.open(source);
     return family(checkpoint).load().load(checkpoint, options, source.vaeTile());
   }

@@ -73,10 +73,8 @@ public final class ScriptModule implements AutoCloseable {
     }
     String type = script.precision().mappedType();
     if (script.weights().stream().noneMatch(w -> weights.type(w.name()).equals(type))) {
-      // every tensor was copied: the mapped pages need not stay resident, and Java unmaps nothing
-      // before it collects
+      // every tensor was copied: nothing reads the mapped file again
       module.weights = null;
-      System.gc();
     }
     return module;
   }
