@@ -209,7 +209,9 @@ final class TrainCommand {
     @Option(
         names = "--latent-patch",
         defaultValue = "32",
-        description = "Side of the training crops in latent pixels. Default: ${DEFAULT-VALUE}")
+        description =
+            "Side of the training crops in latent pixels; smaller pictures, down to a quarter of it, are"
+                + " trained at their own size. Default: ${DEFAULT-VALUE}")
     private int latentPatch;
 
     @Option(

@@ -258,7 +258,7 @@ public final class ConsistencyDistillation {
     for (int i = 0; i < n; i++) {
       Sample sample = samples.get(random.below(samples.size()));
       float[] clean = new float[count];
-      sample.latent().crop(random, size, clean, 0);
+      sample.latent().crop(random, size, size, clean, 0);
       System.arraycopy(sample.context().values(), 0, contexts, i * words, words);
       int level = random.below(options.levels());
       int upper = timestep(schedule, level, options.levels());

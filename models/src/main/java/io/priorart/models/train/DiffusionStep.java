@@ -151,25 +151,20 @@ final class DiffusionStep {
    */
   static NDArray[] batch(
       DiffusionTraining.Options options,
-      List<DiffusionTraining.Latent> latents,
+      LatentSampler latents,
       long[] empty,
       NoiseSchedule schedule,
       NoiseSource random,
       NDManager manager) {
     int n = options.batch();
-    int size = options.latentPatch();
-    int channels = latents.get(0).channels();
-    int latentSize = channels * size * size;
+    LatentSampler.Batch drawn = latents.draw(n, random);
     DiffusionObjective objective = options.objective();
     DiffusionTarget target = objective.target();
-    float[] z0 = new float[n * latentSize];
     float[][] rates = new float[7][n];
     float[] timesteps = new float[n];
     int tokens = DiffusionTraining.MAX_TOKENS;
     long[] ids = new long[n * tokens];
     for (int i = 0; i < n; i++) {
-      DiffusionTraining.Latent latent = latents.get(random.below(latents.size()));
-      latent.crop(random, size, z0, i * latentSize);
       int t = random.below(schedule.trainTimesteps());
       double alphaBar = schedule.alphaBar(t);
       timesteps[i] = target.timestep(t);
@@ -181,10 +176,10 @@ final class DiffusionStep {
       rates[5][i] = (float) target.skip(alphaBar);
       rates[6][i] = (float) target.out(alphaBar);
       boolean dropped = random.uniform() < options.captionDropout();
-      System.arraycopy(dropped ? empty : latent.ids(), 0, ids, i * tokens, tokens);
+      System.arraycopy(dropped ? empty : drawn.pictures().get(i).ids(), 0, ids, i * tokens, tokens);
     }
-    Shape shape = new Shape(n, channels, size, size);
-    NDArray clean = manager.create(z0, shape);
+    Shape shape = new Shape(n, drawn.channels(), drawn.height(), drawn.width());
+    NDArray clean = manager.create(drawn.values(), shape);
     NDArray noise = random.normal(manager, shape);
     NDArray seen = noise;
     if (objective.inputPerturbation() > 0) {
@@ -199,7 +194,8 @@ final class DiffusionStep {
     if (objective.stepVariation() > 0) {
       inputs.add(manager.create(rates[5], new Shape(n, 1, 1, 1)));
       inputs.add(manager.create(rates[6], new Shape(n, 1, 1, 1)));
-      inputs.add(random.normal(manager, shape).div(size));
+      inputs.add(
+          random.normal(manager, shape).div(Math.sqrt((double) drawn.height() * drawn.width())));
     }
     if (objective.cumulativeError() > 0) {
       inputs.addAll(backward(objective, clean, schedule, random, manager));

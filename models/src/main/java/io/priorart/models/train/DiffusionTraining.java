@@ -17,7 +17,6 @@ import io.priorart.models.weights.SafetensorsFile;
 import io.priorart.solver.HostTensor;
 import io.priorart.solver.NoiseSchedule;
 import io.priorart.solver.NoiseSource;
-import io.priorart.solver.PriorArtException;
 import io.priorart.solver.TensorScope;
 import io.priorart.solver.schedule.BetaSchedule;
 import io.priorart.solver.schedule.VariancePreservingSchedule;
@@ -41,7 +40,7 @@ import java.util.function.Function;
 public final class DiffusionTraining {
   /**
    * @param latentPatch side of the training crops in latent pixels, a multiple of the U-Net's
-   *     stride
+   *     stride; pictures down to a quarter of it are trained at their own size
    * @param captionDropout chance that a picture is shown without its caption
    */
   public record Options(
@@ -97,8 +96,8 @@ public final class DiffusionTraining {
     NoiseSchedule schedule = schedule(options.objective().target());
     try (ClipTokenizer tokenizer = ClipTokenizer.open(checkpoint.resolve("tokenizer"), MAX_TOKENS);
         Trainer trainer = new Trainer(script, lap.state(), random, start)) {
-      List<Latent> latents =
-          encode(checkpoint, vae, pictures, tokenizer, options.latentPatch(), trainer.manager());
+      LatentSampler latents =
+          encode(checkpoint, vae, pictures, tokenizer, options, trainer.manager());
       lap.listener().note(latents.size() + " pictures encoded");
       long[] empty = tokenizer.encode("").ids();
       TrainingGrids grids =
@@ -149,29 +148,31 @@ public final class DiffusionTraining {
 
   /** A picture's scaled latent {@code [c, h, w]} on the host, with its caption's token ids. */
   record Latent(int channels, int height, int width, float[] values, long[] ids) {
-    void crop(NoiseSource random, int size, float[] target, int offset) {
-      int y0 = random.below(height - size + 1);
-      int x0 = random.below(width - size + 1);
+    void crop(NoiseSource random, int rows, int columns, float[] target, int offset) {
+      int y0 = random.below(height - rows + 1);
+      int x0 = random.below(width - columns + 1);
       for (int c = 0; c < channels; c++) {
-        for (int y = 0; y < size; y++) {
+        for (int y = 0; y < rows; y++) {
           System.arraycopy(
               values,
               (c * height + y0 + y) * width + x0,
               target,
-              offset + (c * size + y) * size,
-              size);
+              offset + (c * rows + y) * columns,
+              columns);
         }
       }
     }
   }
 
-  private static List<Latent> encode(
+  private static LatentSampler encode(
       Path checkpoint,
       AutoencoderKL.Config vae,
       List<TrainingPicture> pictures,
       ClipTokenizer tokenizer,
-      int latentPatch,
+      Options options,
       NDManager manager) {
+    int patch = options.latentPatch();
+    int stride = 1 << (options.channels().length - 1);
     Script encoder = AutoencoderKL.compileEncoder(vae, CompileOptions.AUTO);
     SafetensorsFile file =
         SafetensorsFile.open(checkpoint.resolve("vae/diffusion_pytorch_model.safetensors"));
@@ -181,7 +182,7 @@ public final class DiffusionTraining {
       for (TrainingPicture picture : pictures) {
         int w = picture.width() / vae.stride();
         int h = picture.height() / vae.stride();
-        if (Math.min(w, h) < latentPatch) {
+        if (!LatentSampler.fits(h, w, patch, stride)) {
           continue;
         }
         try (TensorScope scope = new TensorScope()) {
@@ -192,11 +193,7 @@ public final class DiffusionTraining {
         }
       }
     }
-    if (latents.isEmpty()) {
-      throw PriorArtException.badField(
-          "data", "no picture is at least " + latentPatch * vae.stride() + " pixels wide and high");
-    }
-    return latents;
+    return new LatentSampler(latents, patch, stride);
   }
 
   private static int writeTokenizer(Path checkpoint, List<TrainingPicture> pictures, int size)

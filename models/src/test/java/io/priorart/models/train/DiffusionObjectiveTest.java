@@ -89,7 +89,7 @@ class DiffusionObjectiveTest {
             1);
     return DiffusionStep.batch(
         options,
-        List.of(LATENT),
+        new LatentSampler(List.of(LATENT), patch, 2),
         new long[32],
         DiffusionTraining.schedule(objective.target()),
         new NoiseSource(2),

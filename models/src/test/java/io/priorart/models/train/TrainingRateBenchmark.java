@@ -121,8 +121,9 @@ class TrainingRateBenchmark {
             1);
     NoiseSource random = new NoiseSource(1);
     float[] latent = random.normal(new Shape(8, 64, 64)).values();
-    List<DiffusionTraining.Latent> latents =
-        List.of(new DiffusionTraining.Latent(8, 64, 64, latent, new long[32]));
+    LatentSampler latents =
+        new LatentSampler(
+            List.of(new DiffusionTraining.Latent(8, 64, 64, latent, new long[32])), 32, 4);
     VariancePreservingSchedule schedule =
         new VariancePreservingSchedule(BetaSchedule.SCALED_LINEAR, 1000, 0.00085, 0.012, false, 0);
     measure(
