@@ -77,7 +77,7 @@ public final class ModelFamilies {
    */
   public static Prior load(ModelSource source, CompileOptions options) {
     Prior loaded = read(source, options);
-    // what was mapped to be copied stays resident until Java collects it
+    // the memory that weights passed through stays resident until Java collects it
     System.gc();
     return loaded;
   }

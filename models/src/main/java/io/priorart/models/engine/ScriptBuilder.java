@@ -115,12 +115,19 @@ public final class ScriptBuilder {
         options.precision());
   }
 
-  /** {@code attach_NAME(tensors)}: converts once, so that forward never does. */
+  /**
+   * {@code clear_NAME()}, {@code append_NAME(tensors)}, which converts once, so that forward never
+   * does, and {@code list_NAME()}.
+   */
   private void emitAttach(StringBuilder code, String self, String attribute) {
     boolean convert = attribute.equals("ws") && !trainable;
-    code.append("  def attach_").append(attribute).append("(").append(self);
+    code.append("  def clear_").append(attribute).append("(").append(self);
+    code.append(") -> Tensor:\n");
+    code.append("    self.").append(attribute).append(" = annotate(List[Tensor], [])\n");
+    code.append("    return torch.zeros([1])\n");
+    code.append("  def append_").append(attribute).append("(").append(self);
     code.append(", tensors: List[Tensor]) -> Tensor:\n");
-    code.append("    kept = annotate(List[Tensor], [])\n");
+    code.append("    kept = self.").append(attribute).append("\n");
     code.append("    for i in range(torch.len(tensors)):\n");
     code.append("      t = tensors[i]\n");
     // bfloat16 files are mapped as bytes, the one 2-byte type that DJL cannot name
@@ -151,7 +158,6 @@ public final class ScriptBuilder {
       code.append("      o = torch.clone(c)\n");
     }
     code.append("      _0 = torch.append(kept, o)\n");
-    code.append("    self.").append(attribute).append(" = kept\n");
     code.append("    return torch.zeros([1])\n");
     code.append("  def list_").append(attribute).append("(").append(self);
     code.append(") -> List[Tensor]:\n");

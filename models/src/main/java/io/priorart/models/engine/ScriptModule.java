@@ -58,23 +58,23 @@ public final class ScriptModule implements AutoCloseable {
    * @throws PriorArtException INVALID_ARGUMENT listing every missing, unknown and misshapen tensor
    */
   public static ScriptModule load(NDManager parent, Script script, TensorSource weights) {
+    return load(parent, script, weights, Staging.CAPACITY);
+  }
+
+  static ScriptModule load(
+      NDManager parent, Script script, TensorSource weights, int stagingCapacity) {
     weights.requireExactly(script.weights());
     ScriptModule module = load(parent, script);
-    module.weights = weights;
-    try (NDManager scratch = parent.newSubManager()) {
-      NDList tensors = new NDList();
+    try (Loading loading = new Loading(module, stagingCapacity)) {
+      String mapped = script.precision().mappedType();
       for (TensorSpec spec : script.weights()) {
-        tensors.add(weights.map(scratch, spec.name()));
+        if (loading.add(weights, spec.name(), weights.type(spec.name()).equals(mapped))) {
+          module.weights = weights;
+        }
       }
-      module.attach("ws", tensors);
     } catch (RuntimeException e) {
       module.close();
       throw e;
-    }
-    String type = script.precision().mappedType();
-    if (script.weights().stream().noneMatch(w -> weights.type(w.name()).equals(type))) {
-      // every tensor was copied: nothing reads the mapped file again
-      module.weights = null;
     }
     return module;
   }
@@ -112,12 +112,17 @@ public final class ScriptModule implements AutoCloseable {
    * nothing changed.
    */
   public void attach(String attribute, NDList tensors) {
+    invoke("clear_" + attribute, new NDList()).close();
+    append(attribute, tensors);
+  }
+
+  private void append(String attribute, NDList tensors) {
     NDList named = new NDList(tensors.size());
     for (NDArray tensor : tensors) {
       tensor.setName(attribute + "[]");
       named.add(tensor);
     }
-    invoke("attach_" + attribute, named).close();
+    invoke("append_" + attribute, named).close();
   }
 
   /**
@@ -218,6 +223,46 @@ public final class ScriptModule implements AutoCloseable {
     block.close();
     manager.close();
     weights = null;
+  }
+
+  /** Weights on their way into a script, some at a time. */
+  private static final class Loading implements AutoCloseable {
+    private final ScriptModule module;
+    private final Staging staging;
+    private final NDManager scratch;
+    private final NDList pending = new NDList();
+
+    Loading(ScriptModule module, int stagingCapacity) {
+      this.module = module;
+      staging = new Staging(stagingCapacity, this::flush);
+      scratch = module.manager.newSubManager();
+    }
+
+    /**
+     * @param mapped whether the script can use the tensor where its file is mapped
+     * @return the same
+     */
+    boolean add(TensorSource weights, String name, boolean mapped) {
+      pending.add(weights.map(scratch, name, mapped ? null : staging));
+      return mapped;
+    }
+
+    private void flush() {
+      if (!pending.isEmpty()) {
+        module.append("ws", pending);
+        pending.close(); // the script has what it keeps
+        pending.clear();
+      }
+    }
+
+    @Override
+    public void close() {
+      try {
+        flush();
+      } finally {
+        scratch.close();
+      }
+    }
   }
 
   /** A forward's graph, held until closed. */

@@ -27,10 +27,17 @@ public interface TensorSource {
   String type(String name);
 
   /**
-   * A tensor without a copy where the format allows; bfloat16 comes as uint8 with its last axis
-   * doubled. Valid while the source is open.
+   * A tensor; bfloat16 comes as uint8 with its last axis doubled.
+   *
+   * @param staging where its bytes may be put, and the tensor is valid until it is flushed; {@code
+   *     null} for a tensor without a copy where the format allows, valid while the source is open
    */
-  NDArray map(NDManager manager, String name);
+  NDArray map(NDManager manager, String name, Staging staging);
+
+  /** {@link #map(NDManager, String, Staging)} without a copy. */
+  default NDArray map(NDManager manager, String name) {
+    return map(manager, name, null);
+  }
 
   /** A tensor as float32 on the host. */
   default HostTensor read(NDManager scratch, String name) {

@@ -7,6 +7,7 @@ import ai.djl.ndarray.types.Shape;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
+import io.priorart.models.engine.Staging;
 import io.priorart.models.engine.TensorSource;
 import io.priorart.solver.ErrorKind;
 import io.priorart.solver.HostTensor;
@@ -253,8 +254,8 @@ public final class LoraFile {
     }
 
     @Override
-    public NDArray map(NDManager manager, String name) {
-      NDArray mapped = weights.map(manager, name);
+    public NDArray map(NDManager manager, String name, Staging staging) {
+      NDArray mapped = weights.map(manager, name, staging);
       Change change = changes.get(name);
       if (change == null) {
         return mapped;

@@ -3,6 +3,7 @@ package io.priorart.models.weights;
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.Shape;
+import io.priorart.models.engine.Staging;
 import io.priorart.models.engine.TensorSource;
 import java.util.LinkedHashMap;
 import java.util.Map;
@@ -47,7 +48,7 @@ public final class PrefixedSource implements TensorSource {
   }
 
   @Override
-  public NDArray map(NDManager manager, String name) {
-    return source.map(manager, name);
+  public NDArray map(NDManager manager, String name, Staging staging) {
+    return source.map(manager, name, staging);
   }
 }

@@ -6,6 +6,7 @@ import ai.djl.ndarray.NDList;
 import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.DataType;
 import ai.djl.ndarray.types.Shape;
+import io.priorart.models.engine.Staging;
 import io.priorart.models.engine.TensorSource;
 import io.priorart.solver.PriorArtException;
 import java.util.LinkedHashMap;
@@ -121,9 +122,9 @@ final class RenamedSource implements TensorSource {
   }
 
   @Override
-  public NDArray map(NDManager manager, String name) {
+  public NDArray map(NDManager manager, String name, Staging staging) {
     Origin origin = origins.get(name);
-    NDArray mapped = file.map(manager, origin.tensor());
+    NDArray mapped = file.map(manager, origin.tensor(), staging);
     return origin.change().apply(mapped, mapped.getDataType() == DataType.UINT8 ? 2 : 1);
   }
 }

@@ -13,6 +13,7 @@ import com.fasterxml.jackson.core.JsonParser;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.core.JsonToken;
 import com.fasterxml.jackson.core.StreamReadFeature;
+import io.priorart.models.engine.Staging;
 import io.priorart.models.engine.TensorSource;
 import io.priorart.solver.ErrorKind;
 import io.priorart.solver.HostTensor;
@@ -34,9 +35,9 @@ import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
 
 /**
- * A memory-mapped {@code .safetensors} file: 8 bytes of little-endian header length, a JSON header,
- * the tensors' bytes. The whole header is validated before anything is mapped: its size is bounded,
- * offsets lie inside the file, do not overlap, leave no hole, and agree with shape and type.
+ * A {@code .safetensors} file: 8 bytes of little-endian header length, a JSON header, the tensors'
+ * bytes. The whole header is validated before anything is mapped: its size is bounded, offsets lie
+ * inside the file, do not overlap, leave no hole, and agree with shape and type.
  */
 public final class SafetensorsFile implements TensorSource {
   /** The limit of the reference implementation. */
@@ -291,7 +292,7 @@ public final class SafetensorsFile implements TensorSource {
   }
 
   @Override
-  public NDArray map(NDManager manager, String name) {
+  public NDArray map(NDManager manager, String name, Staging staging) {
     Entry e = require(name);
     long[] dims = e.shape().getShape().clone();
     DataType type;
@@ -316,7 +317,7 @@ public final class SafetensorsFile implements TensorSource {
                   + ", which no network here computes with; use a file of F32, F16 or BF16");
     }
     requireReadable(name, e);
-    ByteBuffer bytes = mapped(e);
+    ByteBuffer bytes = staging == null ? mapped(e) : staged(e, staging);
     return JniUtils.createNdFromByteBuffer(
         (PtNDManager) manager,
         bytes,
@@ -375,6 +376,15 @@ public final class SafetensorsFile implements TensorSource {
    */
   private ByteBuffer mapped(Entry e) {
     return mappings.computeIfAbsent(e, this::mapFile).duplicate().order(ByteOrder.nativeOrder());
+  }
+
+  private ByteBuffer staged(Entry e, Staging staging) {
+    try (FileChannel channel = FileChannel.open(path, StandardOpenOption.READ)) {
+      ByteBuffer room = staging.take((int) (e.end() - e.begin()));
+      return read(channel, dataStart + e.begin(), room).order(ByteOrder.nativeOrder());
+    } catch (IOException ex) {
+      throw new UncheckedIOException(path + ": " + ex.getMessage(), ex);
+    }
   }
 
   private ByteBuffer mapFile(Entry e) {

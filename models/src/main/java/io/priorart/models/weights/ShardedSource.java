@@ -3,6 +3,7 @@ package io.priorart.models.weights;
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.Shape;
+import io.priorart.models.engine.Staging;
 import io.priorart.models.engine.TensorSource;
 import io.priorart.models.network.ConfigNode;
 import io.priorart.solver.ErrorKind;
@@ -94,7 +95,7 @@ public final class ShardedSource implements TensorSource {
   }
 
   @Override
-  public NDArray map(NDManager manager, String name) {
-    return files.get(name).map(manager, name);
+  public NDArray map(NDManager manager, String name, Staging staging) {
+    return files.get(name).map(manager, name, staging);
   }
 }

@@ -1,11 +1,14 @@
 package io.priorart.models.engine;
 
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import ai.djl.ndarray.NDArray;
+import ai.djl.ndarray.NDList;
 import ai.djl.ndarray.NDManager;
+import ai.djl.ndarray.types.DataType;
 import ai.djl.ndarray.types.Shape;
 import io.priorart.models.weights.SafetensorsFile;
 import io.priorart.models.weights.SafetensorsWriter;
@@ -14,6 +17,7 @@ import io.priorart.solver.Linearization;
 import io.priorart.solver.NoiseSource;
 import io.priorart.solver.PriorArtException;
 import io.priorart.solver.TensorScope;
+import java.nio.ByteBuffer;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
@@ -62,6 +66,54 @@ class ScriptModuleTest {
   private ScriptModule module() {
     return ScriptModule.load(
         manager, script(CompileOptions.REFERENCE), weights("conv.weight", 3, 2, 3, 3));
+  }
+
+  /** Through room for one tensor, for some, for all, and for none. */
+  @Test
+  void weightsThatAreConvertedAreTheSameHoweverOftenTheirRoomIsUsedAgain() {
+    Path file = dir.resolve("some.safetensors");
+    Map<String, HostTensor> tensors = new LinkedHashMap<>();
+    CompileOptions options = new CompileOptions(Precision.BFLOAT16, true);
+    ScriptBuilder builder = new ScriptBuilder("Several", options);
+    for (int i = 0; i < 9; i++) {
+      builder.weights().at("" + i).tensor("weight", 3 + i, 7);
+      tensors.put(i + ".weight", new NoiseSource(i).normal(new Shape(3 + i, 7)));
+    }
+    Graph g = builder.method("forward");
+    g.returns(g.silu(g.input("x")));
+    SafetensorsWriter.write(file, tensors, Map.of(), true);
+    for (int capacity : new int[] {1, 200, 400, 1 << 20}) {
+      try (ScriptModule module =
+          ScriptModule.load(manager, builder.build(), SafetensorsFile.open(file), capacity)) {
+        NDList kept = module.list("ws");
+        assertEquals(9, kept.size());
+        for (int i = 0; i < 9; i++) {
+          float[] wanted = tensors.get(i + ".weight").values();
+          assertEquals(new Shape(3 + i, 7), kept.get(i).getShape());
+          assertArrayEquals(
+              wanted, kept.get(i).toType(DataType.FLOAT32, true).toFloatArray(), 0.02f);
+        }
+      }
+    }
+  }
+
+  @Test
+  void stagingFlushesBeforeItWritesOverWhatWasTaken() {
+    int[] flushes = {0};
+    Staging staging = new Staging(256, () -> flushes[0]++);
+    ByteBuffer first = staging.take(100).put(0, (byte) 1);
+    ByteBuffer second = staging.take(60).put(0, (byte) 2);
+    assertEquals(0, first.alignmentOffset(0, 64));
+    assertEquals(0, second.alignmentOffset(0, 64));
+    assertEquals(60, second.remaining());
+    assertEquals(0, flushes[0]);
+    assertEquals(1, first.get(0));
+    staging.take(100);
+    assertEquals(1, flushes[0]);
+    ByteBuffer large = staging.take(1000);
+    assertEquals(2, flushes[0]);
+    assertEquals(1000, large.remaining());
+    assertEquals(2, second.get(0));
   }
 
   @Test

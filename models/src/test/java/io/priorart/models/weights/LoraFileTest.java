@@ -10,6 +10,7 @@ import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.DataType;
 import ai.djl.ndarray.types.Shape;
 import io.priorart.models.engine.ScriptModule;
+import io.priorart.models.engine.Staging;
 import io.priorart.models.engine.TensorSource;
 import io.priorart.solver.HostTensor;
 import io.priorart.solver.PriorArtException;
@@ -106,7 +107,7 @@ class LoraFileTest {
     }
 
     @Override
-    public NDArray map(NDManager manager, String name) {
+    public NDArray map(NDManager manager, String name, Staging staging) {
       HostTensor tensor = file.read(name);
       if (type == DataType.FLOAT16) {
         return manager.create(tensor.values(), tensor.shape()).toType(type, false);

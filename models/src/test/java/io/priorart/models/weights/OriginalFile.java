@@ -5,6 +5,7 @@ import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.Shape;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
+import io.priorart.models.engine.Staging;
 import io.priorart.models.engine.TensorSource;
 import java.io.IOException;
 import java.io.InputStream;
@@ -51,7 +52,7 @@ public record OriginalFile(Map<String, Shape> shapes) implements TensorSource {
   }
 
   @Override
-  public NDArray map(NDManager manager, String name) {
+  public NDArray map(NDManager manager, String name, Staging staging) {
     throw new AssertionError("no contents");
   }
 }
