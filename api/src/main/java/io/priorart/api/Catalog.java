@@ -8,9 +8,14 @@ import io.priorart.runtime.Restorer;
 import io.priorart.solver.OperatorKind;
 import io.priorart.solver.ParameterSchema;
 import io.priorart.solver.PriorArtException;
+import io.priorart.solver.PublishedMethod;
 import io.priorart.solver.SolverMethod;
+import io.priorart.solver.inversion.InversionMethod;
+import io.priorart.solver.inversion.Inverters;
 import io.priorart.solver.operator.Operators;
 import io.priorart.v1.GetLimitsResponse;
+import io.priorart.v1.ListInversionsRequest;
+import io.priorart.v1.ListInversionsResponse;
 import io.priorart.v1.ListModelsRequest;
 import io.priorart.v1.ListModelsResponse;
 import io.priorart.v1.ListOperatorsRequest;
@@ -63,18 +68,29 @@ public final class Catalog {
     Page<SolverMethod<?>> page = Page.of(all, request.getPageSize(), request.getPageToken());
     ListSolversResponse.Builder response =
         ListSolversResponse.newBuilder().setNextPageToken(page.nextToken);
-    page.items.forEach(method -> response.addSolvers(solver(method)));
+    page.items.forEach(
+        m -> response.addSolvers(method(m, m.equals(Restorer.SOLVERS.defaultMethod()))));
     return response.build();
   }
 
-  private static <P extends Record> SolverDescription solver(SolverMethod<P> method) {
+  ListInversionsResponse inversions(ListInversionsRequest request) {
+    List<InversionMethod<?>> all = Inverters.BUILT_IN;
+    Page<InversionMethod<?>> page = Page.of(all, request.getPageSize(), request.getPageToken());
+    ListInversionsResponse.Builder response =
+        ListInversionsResponse.newBuilder().setNextPageToken(page.nextToken);
+    page.items.forEach(m -> response.addInversions(method(m, m.equals(all.get(0)))));
+    return response.build();
+  }
+
+  private static <P extends Record> SolverDescription method(
+      PublishedMethod<P> method, boolean isDefault) {
     ParameterSchema<P> schema = ParameterSchema.of(method.spec());
     SolverDescription.Builder solver =
         SolverDescription.newBuilder()
             .setName(method.id())
             .setSummary(method.summary())
             .setCitation(method.citation())
-            .setIsDefault(method.equals(Restorer.SOLVERS.defaultMethod()));
+            .setIsDefault(isDefault);
     method.needs().stream().map(n -> n.name().toLowerCase()).sorted().forEach(solver::addNeeds);
     schema.entries(method.defaults()).forEach(e -> solver.addParameters(parameter(e)));
     method

@@ -6,6 +6,8 @@ import io.grpc.stub.StreamObserver;
 import io.priorart.v1.CatalogServiceGrpc;
 import io.priorart.v1.GetLimitsRequest;
 import io.priorart.v1.GetLimitsResponse;
+import io.priorart.v1.ListInversionsRequest;
+import io.priorart.v1.ListInversionsResponse;
 import io.priorart.v1.ListModelsRequest;
 import io.priorart.v1.ListModelsResponse;
 import io.priorart.v1.ListOperatorsRequest;
@@ -47,6 +49,12 @@ public final class CatalogGrpc implements BindableService, CatalogServiceGrpc.As
   @Override
   public void listModels(ListModelsRequest r, StreamObserver<ListModelsResponse> observer) {
     answer(observer, () -> catalog.models(r));
+  }
+
+  @Override
+  public void listInversions(
+      ListInversionsRequest r, StreamObserver<ListInversionsResponse> observer) {
+    answer(observer, () -> catalog.inversions(r));
   }
 
   @Override

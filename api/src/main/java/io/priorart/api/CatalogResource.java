@@ -5,6 +5,7 @@ import com.google.protobuf.MessageOrBuilder;
 import com.google.protobuf.util.JsonFormat;
 import io.priorart.solver.ErrorKind;
 import io.priorart.solver.PriorArtException;
+import io.priorart.v1.ListInversionsRequest;
 import io.priorart.v1.ListModelsRequest;
 import io.priorart.v1.ListOperatorsRequest;
 import io.priorart.v1.ListSolversRequest;
@@ -36,6 +37,13 @@ public final class CatalogResource {
   @Operation(summary = "The operators with their parameters: priorart.v1.ListOperatorsResponse")
   public String operators() {
     return json(catalog.operators(ListOperatorsRequest.getDefaultInstance()));
+  }
+
+  @GET
+  @Path("inversions")
+  @Operation(summary = "The inversions with their parameters: priorart.v1.ListInversionsResponse")
+  public String inversions() {
+    return json(catalog.inversions(ListInversionsRequest.getDefaultInstance()));
   }
 
   @GET

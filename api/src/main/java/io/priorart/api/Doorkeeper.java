@@ -9,6 +9,7 @@ import io.netty.channel.ChannelPipeline;
 import io.netty.handler.codec.http2.Http2Exception;
 import io.priorart.v1.ArtifactServiceGrpc;
 import io.priorart.v1.CatalogServiceGrpc;
+import io.priorart.v1.InversionServiceGrpc;
 import io.priorart.v1.RestorationServiceGrpc;
 import io.vertx.core.net.impl.ConnectionBase;
 import io.vertx.ext.web.Router;
@@ -34,6 +35,7 @@ public final class Doorkeeper {
   private static final Set<String> METHODS =
       Stream.of(
               RestorationServiceGrpc.getServiceDescriptor(),
+              InversionServiceGrpc.getServiceDescriptor(),
               ArtifactServiceGrpc.getServiceDescriptor(),
               CatalogServiceGrpc.getServiceDescriptor())
           .map(ServiceDescriptor::getMethods)

@@ -3,8 +3,11 @@ package io.priorart.api;
 import io.micrometer.core.instrument.MeterRegistry;
 import io.priorart.runtime.MemoryBudget;
 import io.priorart.runtime.Report;
+import io.priorart.solver.ErrorKind;
+import io.priorart.solver.PriorArtException;
 import jakarta.inject.Singleton;
 import java.time.Duration;
+import java.util.Locale;
 import java.util.Map;
 
 /** The numbers that {@code /q/metrics} tells. */
@@ -26,6 +29,12 @@ public final class Measures {
 
   void waited(Duration time) {
     meters.timer("priorart.queue.wait").record(time);
+  }
+
+  /** How a failure is counted. */
+  static String outcome(Throwable failure) {
+    ErrorKind kind = failure instanceof PriorArtException p ? p.kind() : ErrorKind.INTERNAL;
+    return kind.name().toLowerCase(Locale.ROOT);
   }
 
   /** A solve that came to its end, good or bad. */

@@ -84,7 +84,10 @@ public final class Requests {
       v.check(
           () -> {
             Restorer.check(choice.request());
-            requireSteps(choice.request());
+            requireSteps(
+                "solver",
+                choice.request().steps() != null ? "steps" : "solver.steps",
+                Restorer.parameters(choice.request()));
             Restorer.requireFit(choice.request(), service.models().traits(model));
           });
     }
@@ -97,7 +100,7 @@ public final class Requests {
     PictureFormat format = v.check(info.format(), () -> format(output, info.format()));
     int bitDepth = v.check(0, () -> bitDepth(output));
     java.time.Duration previewInterval = v.check(null, () -> previewInterval(output));
-    java.time.Duration budget = v.check(null, () -> budget(wire));
+    java.time.Duration budget = v.check(null, () -> budget(wire.hasBudget(), wire.getBudget()));
     boolean harmful = format.lossy() && asked.keepsKnownPixels();
     v.check(
         () -> {
@@ -121,13 +124,6 @@ public final class Requests {
   }
 
   private Restorer.Request request(RestoreRequest wire, Violations v) {
-    int limit = service.settings().limit().promptCharacters();
-    Conditioning told = wire.getConditioning();
-    String prompt = told.getPrompt();
-    String negative = told.getNegativePrompt();
-    v.check(() -> requireLength("conditioning.prompt", prompt, limit));
-    v.check(() -> requireLength("conditioning.negative_prompt", negative, limit));
-    v.check(() -> requireLength("conditioning.suppress", told.getSuppress(), limit));
     io.priorart.v1.Solver solver = wire.getSolver();
     boolean sized = wire.hasSize();
     return new Restorer.Request(
@@ -141,31 +137,49 @@ public final class Requests {
         v.check(Map.of(), () -> parameters("solver.parameters", solver.getParameters())),
         solver.hasSteps() ? solver.getSteps() : null,
         wire.getFinish() != Finish.FINISH_NONE,
-        new Prompt(
-            prompt,
-            negative,
-            told.hasGuidanceScale() ? told.getGuidanceScale() : 1,
-            told.getSuppress(),
-            told.getSuppressIterations()),
+        prompt("conditioning", wire.getConditioning(), v),
         wire.getSeed(),
         wire.hasSamples() ? wire.getSamples() : 1,
         sized ? v.check(1, () -> positive("size.width", wire.getSize().getWidth())) : 0,
         sized ? v.check(1, () -> positive("size.height", wire.getSize().getHeight())) : 0);
   }
 
-  private void requireSteps(Restorer.Request request) {
+  /**
+   * What a model is told.
+   *
+   * @param field of the request
+   */
+  Prompt prompt(String field, Conditioning told, Violations v) {
+    int limit = service.settings().limit().promptCharacters();
+    v.check(() -> requireLength(field + ".prompt", told.getPrompt(), limit));
+    v.check(() -> requireLength(field + ".negative_prompt", told.getNegativePrompt(), limit));
+    v.check(() -> requireLength(field + ".suppress", told.getSuppress(), limit));
+    return new Prompt(
+        told.getPrompt(),
+        told.getNegativePrompt(),
+        told.hasGuidanceScale() ? told.getGuidanceScale() : 1,
+        told.getSuppress(),
+        told.getSuppressIterations());
+  }
+
+  /**
+   * That none of a method's parameters asks for more steps than this server makes.
+   *
+   * @param path what a message calls them
+   * @param stepsField what it calls the number of steps
+   */
+  void requireSteps(String path, String stepsField, Map<String, Object> parameters) {
     int limit = service.settings().limit().steps();
-    Restorer.parameters(request)
-        .forEach(
-            (name, value) -> {
-              if ((name.equals("steps") || name.equals("iterations"))
-                  && value instanceof Number n
-                  && n.longValue() > limit) {
-                throw PriorArtException.badField(
-                    request.steps() != null && name.equals("steps") ? "steps" : "solver." + name,
-                    "must be at most " + limit + " on this server, was " + value);
-              }
-            });
+    parameters.forEach(
+        (name, value) -> {
+          if ((name.equals("steps") || name.equals("iterations"))
+              && value instanceof Number n
+              && n.longValue() > limit) {
+            throw PriorArtException.badField(
+                name.equals("steps") ? stepsField : path + "." + name,
+                "must be at most " + limit + " on this server, was " + value);
+          }
+        });
   }
 
   /** The operators, their masks and kernels read. */
@@ -224,7 +238,7 @@ public final class Requests {
   }
 
   /** A {@code Struct}'s numbers, booleans and texts. */
-  private static Map<String, Object> parameters(String path, Struct struct) {
+  static Map<String, Object> parameters(String path, Struct struct) {
     Map<String, Object> parameters = new LinkedHashMap<>();
     struct
         .getFieldsMap()
@@ -280,7 +294,7 @@ public final class Requests {
     return format(output, PictureFormat.PNG);
   }
 
-  private static int bitDepth(Output output) {
+  static int bitDepth(Output output) {
     if (!output.hasBitDepth()) {
       return 0;
     }
@@ -300,12 +314,13 @@ public final class Requests {
     return wanted.compareTo(least) < 0 ? least : wanted;
   }
 
-  private java.time.Duration budget(RestoreRequest wire) {
+  /** As asked, and no longer than the server's own. */
+  java.time.Duration budget(boolean asked, Duration budget) {
     java.time.Duration longest = service.settings().budget();
-    if (!wire.hasBudget()) {
+    if (!asked) {
       return longest;
     }
-    java.time.Duration wanted = duration("budget", wire.getBudget());
+    java.time.Duration wanted = duration("budget", budget);
     return wanted.compareTo(longest) > 0 ? longest : wanted;
   }
 
@@ -331,7 +346,7 @@ public final class Requests {
     };
   }
 
-  private static void requireDevice(String device) {
+  static void requireDevice(String device) {
     if (!device.isEmpty() && !device.equals("cpu")) {
       throw new PriorArtException(
           ErrorKind.NOT_FOUND,

@@ -96,14 +96,9 @@ final class RestorationCall implements SolveQueue.Task {
     } catch (RuntimeException | Error e) {
       // a stop may show as any failure, such as an interrupted read: what counts is why we stopped
       PriorArtException reason = ticket.reason();
-      shared.measures.ended(
-          solver,
-          (reason != null
-                  ? reason.kind()
-                  : e instanceof PriorArtException p ? p.kind() : ErrorKind.INTERNAL)
-              .name()
-              .toLowerCase());
-      fail(reason != null ? reason : e);
+      Throwable told = reason != null ? reason : e;
+      shared.measures.ended(solver, Measures.outcome(told));
+      fail(told);
       if (e instanceof Error error && !(e instanceof OutOfMemoryError)) {
         throw error;
       }

@@ -13,7 +13,6 @@ import io.priorart.runtime.image.Picture;
 import io.priorart.runtime.image.PictureFiles;
 import io.priorart.runtime.image.PictureFormat;
 import io.priorart.runtime.service.SolveQueue;
-import io.priorart.solver.ErrorKind;
 import io.priorart.solver.HostTensor;
 import io.priorart.solver.PriorArtException;
 import io.priorart.v1.CompareRequest;
@@ -29,11 +28,8 @@ import io.priorart.v1.RestoreRequest;
 import io.priorart.v1.Size;
 import io.quarkus.grpc.GrpcService;
 import io.smallrye.common.annotation.Blocking;
-import java.time.Duration;
 import java.util.List;
 import java.util.concurrent.Callable;
-import java.util.concurrent.TimeUnit;
-import java.util.concurrent.atomic.AtomicReference;
 import java.util.function.BooleanSupplier;
 
 /** {@code RestorationService}. */
@@ -67,7 +63,7 @@ public final class RestorationGrpc implements BindableService, RestorationServic
 
   @Override
   public void restore(RestoreRequest wire, StreamObserver<RestoreEvent> observer) {
-    Canceller canceller = new Canceller();
+    Canceller canceller = new Canceller(service);
     EventStream<RestoreEvent> events =
         new EventStream<>((ServerCallStreamObserver<RestoreEvent>) observer, canceller);
     try {
@@ -96,39 +92,6 @@ public final class RestorationGrpc implements BindableService, RestorationServic
         call.close();
       }
       events.fail(failures.status(e));
-    }
-  }
-
-  /** Cancels a ticket when the client does, or when its deadline has passed. */
-  private final class Canceller implements Runnable {
-    private final AtomicReference<SolveQueue.Ticket> ticket = new AtomicReference<>();
-    private final Duration deadline = CallBounds.left();
-    private volatile boolean gone;
-
-    @Override
-    public void run() {
-      gone = true;
-      if (ticket.get() != null) {
-        ticket.get().cancel(new PriorArtException(ErrorKind.CANCELLED, "the client cancelled"));
-      }
-    }
-
-    void follow(SolveQueue.Ticket started) {
-      ticket.set(started);
-      if (gone) {
-        run();
-      }
-      if (deadline != null) {
-        service
-            .timer()
-            .schedule(
-                () ->
-                    started.cancel(
-                        new PriorArtException(
-                            ErrorKind.DEADLINE_EXCEEDED, "the call's deadline has passed")),
-                deadline.toMillis(),
-                TimeUnit.MILLISECONDS);
-      }
     }
   }
 
@@ -221,7 +184,7 @@ public final class RestorationGrpc implements BindableService, RestorationServic
 
   /** Short work: not behind solves, and not without bound. */
   private <T> void quick(StreamObserver<T> observer, Callable<T> work) {
-    Canceller canceller = new Canceller();
+    Canceller canceller = new Canceller(service);
     EventStream<T> events = new EventStream<>((ServerCallStreamObserver<T>) observer, canceller);
     try {
       canceller.follow(

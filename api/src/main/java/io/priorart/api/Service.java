@@ -10,6 +10,7 @@ import io.priorart.runtime.service.SolveQueue;
 import io.priorart.solver.PriorArtException;
 import io.priorart.v1.ArtifactServiceGrpc;
 import io.priorart.v1.CatalogServiceGrpc;
+import io.priorart.v1.InversionServiceGrpc;
 import io.priorart.v1.RestorationServiceGrpc;
 import io.quarkus.grpc.runtime.health.GrpcHealthStorage;
 import io.quarkus.runtime.Quarkus;
@@ -133,6 +134,7 @@ public final class Service {
     for (ServiceDescriptor service :
         List.of(
             RestorationServiceGrpc.getServiceDescriptor(),
+            InversionServiceGrpc.getServiceDescriptor(),
             ArtifactServiceGrpc.getServiceDescriptor(),
             CatalogServiceGrpc.getServiceDescriptor())) {
       health.setStatus(service.getName(), status);

@@ -16,9 +16,14 @@ import io.priorart.runtime.image.PictureFormat;
 import io.priorart.v1.ArtifactServiceGrpc;
 import io.priorart.v1.CatalogServiceGrpc;
 import io.priorart.v1.CompareRequest;
+import io.priorart.v1.Conditioning;
 import io.priorart.v1.DegradeRequest;
 import io.priorart.v1.DownloadRequest;
+import io.priorart.v1.EditRequest;
 import io.priorart.v1.ExistsRequest;
+import io.priorart.v1.InversionMethod;
+import io.priorart.v1.InversionServiceGrpc;
+import io.priorart.v1.InvertRequest;
 import io.priorart.v1.ListSolversRequest;
 import io.priorart.v1.MaskPolarity;
 import io.priorart.v1.Operator;
@@ -152,6 +157,17 @@ class HostileRequestsTest {
                 .setMask(mask.getArtifactsOrThrow("mask"))
                 .setMaskPolarity(MaskPolarity.MASK_POLARITY_WHITE_IS_MISSING)
                 .build()));
+    InvertRequest invert =
+        InvertRequest.newBuilder()
+            .setImage(Wire.image(png))
+            .setConditioning(Conditioning.newBuilder().setPrompt("a cat").setGuidanceScale(2))
+            .setMethod(InversionMethod.newBuilder().setName("ddim-inversion").setSteps(1))
+            .build();
+    seeds.add(new Seed(InversionServiceGrpc.getInvertMethod(), invert));
+    seeds.add(
+        new Seed(
+            InversionServiceGrpc.getEditMethod(),
+            EditRequest.newBuilder().setInvert(invert).build()));
     seeds.add(
         new Seed(
             CatalogServiceGrpc.getListSolversMethod(),

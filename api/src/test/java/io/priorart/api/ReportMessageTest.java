@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import com.google.protobuf.util.JsonFormat;
 import io.priorart.runtime.Json;
 import io.priorart.runtime.Report;
+import io.priorart.runtime.inversion.InversionReport;
 import java.util.List;
 import java.util.Map;
 import org.junit.jupiter.api.Test;
@@ -66,5 +67,33 @@ class ReportMessageTest {
   void whatIsAbsentIsNotInvented() {
     String json = Json.text(report(false));
     assertFalse(json.contains("changed_known_pixels"));
+  }
+
+  @Test
+  void anInversionsReportIsThereAndBack() throws Exception {
+    for (boolean inverted : new boolean[] {true, false}) {
+      InversionReport report =
+          new InversionReport(
+              null,
+              null,
+              List.of("out.png"),
+              new Report.Model("m", "0a", "float32"),
+              new Report.Solver("rnri", "fast", Map.of("steps", 20, "alpha", 0.1), ""),
+              new Report.Conditioning("a cat", "", 1, "", 0),
+              inverted ? null : new Report.Conditioning("a dog", "cat", 7.5, "", 0),
+              inverted ? List.of(new InversionReport.Step(14.6, 3, 1e-5)) : List.of(),
+              inverted ? new InversionReport.Reconstruction(26, 27.5, -34) : null,
+              new Report.Evaluations(1, 2, 3, 4, 5, 6),
+              new InversionReport.Seconds(1.5, 0.5));
+      io.priorart.v1.InversionReport message = InversionCall.report(report);
+      assertEquals(inverted, message.hasReconstruction());
+      assertEquals(!inverted, message.hasEdit());
+      assertEquals(inverted ? 1 : 0, message.getStepsCount());
+      String json = JsonFormat.printer().preservingProtoFieldNames().print(message);
+      InversionReport back = Json.read(json, InversionReport.class);
+      assertEquals(report.seconds(), back.seconds());
+      assertEquals(report.reconstruction(), back.reconstruction());
+      assertEquals(report.edit() == null, back.edit() == null);
+    }
   }
 }

@@ -1,25 +1,16 @@
 package io.priorart.cli;
 
-import ai.djl.ndarray.NDArray;
-import ai.djl.ndarray.NDManager;
-import io.priorart.models.Prior;
 import io.priorart.models.engine.GracefulExit;
-import io.priorart.models.engine.Precision;
 import io.priorart.runtime.Checkpoints;
-import io.priorart.runtime.Comparison;
 import io.priorart.runtime.Limits;
+import io.priorart.runtime.Report;
 import io.priorart.runtime.image.Picture;
 import io.priorart.runtime.image.PictureFiles;
-import io.priorart.solver.Conditioning;
-import io.priorart.solver.HostTensor;
-import io.priorart.solver.LatentDiffusionModel;
-import io.priorart.solver.ParameterSchema;
-import io.priorart.solver.PriorArtException;
+import io.priorart.runtime.inversion.InversionReport;
+import io.priorart.runtime.inversion.PictureInversion;
 import io.priorart.solver.Prompt;
-import io.priorart.solver.SolveContext;
 import io.priorart.solver.SolveListener;
-import io.priorart.solver.inversion.DdimPath;
-import io.priorart.solver.inversion.Inversion;
+import io.priorart.solver.SolverMethod.Need;
 import io.priorart.solver.inversion.InversionMethod;
 import io.priorart.solver.inversion.Inverters;
 import java.io.IOException;
@@ -42,7 +33,7 @@ import picocli.CommandLine.Option;
       "Inverts pictures with every method, samples from the noise, and compares: latent error in",
       "dB, PSNR of the picture and of the auto-encoder alone, evaluations, most iterations a step.",
       "null-text is inverted and sampled with --guidance-scale, the others without guidance.",
-      "The prompt is 'a photo of a' and the file's name. Needs --precision float32."
+      "The prompt is 'a photo of a' and the file's name."
     },
     mixinStandardHelpOptions = true)
 final class BenchInversionCommand implements Callable<Integer> {
@@ -78,30 +69,44 @@ final class BenchInversionCommand implements Callable<Integer> {
   public Integer call() {
     model.check();
     model.requireText();
-    if (model.choice().resolve() != Precision.FLOAT32) {
-      throw PriorArtException.badField(
-          "precision", "inversions are measured in float32; give --precision float32");
-    }
+    model.requireFloat32("inversions are measured in float32");
     System.out.println("picture\tmethod\tlatent_db\tpsnr\tbound_psnr\tevaluations\tmost\tseconds");
     try (GracefulExit.Task cancel = GracefulExit.begin();
         Sources open = model) {
-      Prior prior = open.get();
+      PictureInversion.Running running =
+          new PictureInversion.Running(SolveListener.NONE, cancel, null);
       for (Path file : files()) {
         Picture picture = PictureFiles.read(file, Limits.PIXELS);
-        LatentDiffusionModel bound = prior.bind(picture.height(), picture.width());
         for (InversionMethod<?> method : Inverters.BUILT_IN) {
-          try (NDManager manager = bound.manager().newSubManager()) {
-            Prompt prompt =
-                new Prompt(words(file), "", method.id().equals("null-text") ? guidance : 1);
-            Conditioning given = bound.condition(manager, prompt);
-            SolveContext context =
-                new SolveContext(manager, given, 0, SolveListener.NONE, cancel, null);
-            measure(file.getFileName().toString(), picture, bound, method, context);
-          }
+          Prompt prompt =
+              new Prompt(words(file), "", method.needs().contains(Need.TEXT) ? guidance : 1);
+          PictureInversion.Request request =
+              new PictureInversion.Request(prompt, method.id(), "fast", Map.of(), steps);
+          print(
+              file.getFileName().toString(),
+              PictureInversion.invert(picture, request, open.get(), running).report());
         }
       }
     }
     return 0;
+  }
+
+  private void print(String picture, InversionReport report) {
+    Report.Evaluations e = report.evaluations();
+    // what the way back and the auto-encoder take is no part of the method
+    long guided = report.conditioning().guidanceScale() == 1 ? 1 : 2;
+    long evaluations = e.denoise() - guided * steps + e.denoisePullback();
+    System.out.printf(
+        Locale.ROOT,
+        "%s\t%s\t%.2f\t%.2f\t%.2f\t%d\t%d\t%.1f%n",
+        picture,
+        report.method().name(),
+        report.reconstruction().latentErrorDb(),
+        report.reconstruction().psnr(),
+        report.reconstruction().autoencoderPsnr(),
+        evaluations,
+        report.steps().stream().mapToInt(InversionReport.Step::iterations).max().orElse(0),
+        report.seconds().invert());
   }
 
   private static String words(Path file) {
@@ -114,42 +119,5 @@ final class BenchInversionCommand implements Callable<Integer> {
     } catch (IOException e) {
       throw new UncheckedIOException(e);
     }
-  }
-
-  private <P extends Record> void measure(
-      String name,
-      Picture picture,
-      LatentDiffusionModel bound,
-      InversionMethod<P> method,
-      SolveContext context) {
-    P spec =
-        ParameterSchema.of(method.spec())
-            .bind("", Map.of("steps", steps), method.presets().get("fast"));
-    NDArray clean = bound.encode(picture.pixels().to(context.manager()));
-    long calls = bound.counts().total();
-    long begin = System.nanoTime();
-    Inversion found = method.create().apply(spec).invert(bound, clean, context);
-    double seconds = (System.nanoTime() - begin) * 1e-9;
-    calls = bound.counts().total() - calls;
-    NDArray back =
-        new DdimPath(bound.schedule(), steps)
-            .forward(bound, found.noise(), found.nulls(), context.conditioning(), context);
-    double square = back.sub(clean).square().mean().getFloat();
-    System.out.printf(
-        Locale.ROOT,
-        "%s\t%s\t%.2f\t%.2f\t%.2f\t%d\t%d\t%.1f%n",
-        name,
-        method.id(),
-        10 * Math.log10(square),
-        psnr(picture, bound.decode(back)),
-        psnr(picture, bound.decode(clean)),
-        calls,
-        found.steps().stream().mapToInt(Inversion.Step::iterations).max().orElse(0),
-        seconds);
-  }
-
-  private static double psnr(Picture picture, NDArray decoded) {
-    Picture written = PictureFiles.quantized(new Picture(HostTensor.of(decoded), 8, null));
-    return Comparison.of(picture, written, null).psnr();
   }
 }

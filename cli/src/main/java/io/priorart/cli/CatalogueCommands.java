@@ -9,7 +9,10 @@ import io.priorart.runtime.Restorer;
 import io.priorart.solver.Citation;
 import io.priorart.solver.OperatorKind;
 import io.priorart.solver.ParameterSchema;
+import io.priorart.solver.PublishedMethod;
 import io.priorart.solver.SolverMethod;
+import io.priorart.solver.inversion.InversionMethod;
+import io.priorart.solver.inversion.Inverters;
 import io.priorart.solver.operator.Operators;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -67,22 +70,36 @@ final class CatalogueCommands {
       }
       return all;
     }
+  }
 
-    private static <P extends Record> Map<String, Object> describe(SolverMethod<P> m) {
-      ParameterSchema<P> schema = ParameterSchema.of(m.spec());
-      Map<String, Object> out = new LinkedHashMap<>();
-      out.put("name", m.id());
-      out.put("summary", m.summary());
-      out.put("citation", m.citation());
-      out.put(
-          "needs",
-          m.needs().stream().map(n -> n.name().toLowerCase(Locale.ROOT)).sorted().toList());
-      out.put("parameters", parameters(schema.entries(m.defaults())));
-      Map<String, Object> presets = new LinkedHashMap<>();
-      m.presets().forEach((name, preset) -> presets.put(name, schema.values(preset)));
-      out.put("presets", presets);
-      return out;
+  @Command(
+      name = "inversions",
+      description = "Lists the inversions of 'priorart invert' with their parameters.",
+      mixinStandardHelpOptions = true)
+  static final class InversionList extends Listing {
+    @Override
+    List<Map<String, Object>> items() {
+      List<Map<String, Object>> all = new ArrayList<>();
+      for (InversionMethod<?> method : Inverters.BUILT_IN) {
+        all.add(describe(method));
+      }
+      return all;
     }
+  }
+
+  private static <P extends Record> Map<String, Object> describe(PublishedMethod<P> m) {
+    ParameterSchema<P> schema = ParameterSchema.of(m.spec());
+    Map<String, Object> out = new LinkedHashMap<>();
+    out.put("name", m.id());
+    out.put("summary", m.summary());
+    out.put("citation", m.citation());
+    out.put(
+        "needs", m.needs().stream().map(n -> n.name().toLowerCase(Locale.ROOT)).sorted().toList());
+    out.put("parameters", parameters(schema.entries(m.defaults())));
+    Map<String, Object> presets = new LinkedHashMap<>();
+    m.presets().forEach((name, preset) -> presets.put(name, schema.values(preset)));
+    out.put("presets", presets);
+    return out;
   }
 
   @Command(

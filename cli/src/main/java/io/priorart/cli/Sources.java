@@ -80,6 +80,16 @@ final class Sources implements Supplier<Prior>, AutoCloseable {
     text = true;
   }
 
+  /** That the networks must run in float32, which then is what {@code auto} means. */
+  void requireFloat32(String why) {
+    if (precision == Precision.AUTO) {
+      precision = Precision.FLOAT32;
+    }
+    if (precision != Precision.FLOAT32) {
+      throw PriorArtException.badField("precision", why + "; leave it out or say float32");
+    }
+  }
+
   /** This, of {@code name} instead of {@code --model} where it is not {@code null}. */
   Sources named(String name) {
     if (name != null) {

@@ -57,7 +57,7 @@ public record Report(
       double guidanceScale,
       String suppress,
       int suppressIterations) {
-    static Conditioning of(Prompt p) {
+    public static Conditioning of(Prompt p) {
       return new Conditioning(
           p.text(), p.negative(), p.guidanceScale(), p.suppress(), p.suppressIterations());
     }
@@ -109,7 +109,27 @@ public record Report(
       long encode,
       long encodePullback,
       long decode,
-      long decodePullback) {}
+      long decodePullback) {
+    public static Evaluations of(EvaluationCounts e) {
+      return new Evaluations(
+          e.denoise(),
+          e.denoisePullback(),
+          e.encode(),
+          e.encodePullback(),
+          e.decode(),
+          e.decodePullback());
+    }
+
+    public Evaluations plus(Evaluations o) {
+      return new Evaluations(
+          denoise + o.denoise,
+          denoisePullback + o.denoisePullback,
+          encode + o.encode,
+          encodePullback + o.encodePullback,
+          decode + o.decode,
+          decodePullback + o.decodePullback);
+    }
+  }
 
   /** The verdict on a sample; see {@link io.priorart.solver.method.Verdict}. */
   public record Judgement(
@@ -179,13 +199,7 @@ public record Report(
         null,
         s.seed(),
         new Time(s.solveSeconds(), e.seconds(), s.finishSeconds()),
-        new Evaluations(
-            e.denoise(),
-            e.denoisePullback(),
-            e.encode(),
-            e.encodePullback(),
-            e.decode(),
-            e.decodePullback()),
+        Evaluations.of(e),
         new Judgement(
             lower(s.verdict().judgement()),
             s.verdict().ratioBefore(),

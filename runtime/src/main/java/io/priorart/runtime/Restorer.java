@@ -32,7 +32,6 @@ import io.priorart.solver.method.SpectrumCheck;
 import io.priorart.solver.method.Verdict;
 import java.time.Duration;
 import java.util.ArrayList;
-import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -406,16 +405,7 @@ public final class Restorer {
   }
 
   private static <P extends Record> P spec(SolverMethod<P> method, Request request) {
-    P preset = method.presets().get(request.preset());
-    if (preset == null) {
-      throw PriorArtException.badField(
-          "preset", request.preset() + " is none of " + method.presets().keySet());
-    }
-    Map<String, Object> values = new LinkedHashMap<>(request.parameters());
-    if (request.steps() != null && values.putIfAbsent("steps", request.steps()) != null) {
-      throw PriorArtException.badField("steps", "is given twice");
-    }
-    return ParameterSchema.of(method.spec()).bind("solver", values, preset);
+    return method.bind("solver", request.preset(), request.parameters(), request.steps());
   }
 
   private static Problem problem(Picture picture, Request request) {

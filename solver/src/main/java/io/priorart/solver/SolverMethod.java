@@ -4,7 +4,6 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.function.Function;
-import java.util.stream.Collectors;
 
 /**
  * A solver's public face: everything that the catalogue, the CLI and the documentation say about it
@@ -27,7 +26,8 @@ public record SolverMethod<P extends Record>(
     Set<Need> needs,
     Class<P> spec,
     Map<String, P> presets,
-    Function<P, InverseSolver> create) {
+    Function<P, InverseSolver> create)
+    implements PublishedMethod<P> {
   /** What a method cannot do without. */
   public enum Need {
     /** A diffusion model. */
@@ -61,15 +61,5 @@ public record SolverMethod<P extends Record>(
     if (!presets.containsKey("fast") || !presets.containsKey("paper")) {
       throw new IllegalArgumentException(id + " lacks a preset");
     }
-  }
-
-  /** The papers in one line each, joined by semicolons; empty for none. */
-  public String citation() {
-    return citations.stream().map(Citation::text).collect(Collectors.joining("; "));
-  }
-
-  /** The preset used when none is named. */
-  public P defaults() {
-    return presets.get("fast");
   }
 }

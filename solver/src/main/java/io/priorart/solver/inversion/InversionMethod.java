@@ -1,6 +1,7 @@
 package io.priorart.solver.inversion;
 
 import io.priorart.solver.Citation;
+import io.priorart.solver.PublishedMethod;
 import io.priorart.solver.SolverMethod.Need;
 import java.util.List;
 import java.util.Map;
@@ -26,7 +27,8 @@ public record InversionMethod<P extends Record>(
     Set<Need> needs,
     Class<P> spec,
     Map<String, P> presets,
-    Function<P, Inverter> create) {
+    Function<P, Inverter> create)
+    implements PublishedMethod<P> {
   public InversionMethod {
     citations = List.copyOf(citations);
     needs = Set.copyOf(needs);

@@ -18,10 +18,10 @@ import java.util.Map;
 import java.util.Set;
 
 /**
- * Null-text inversion (Mokady et al., CVPR 2023, arXiv 2211.09794, algorithm 1): {@link
- * DdimInversion} with the prompt's branch alone gives pivots {@code x*}; then, from the noise down,
- * the embedding {@code u} of the negative prompt of each step is tuned so that the guided step
- * meets the next pivot,
+ * Null-text inversion (Mokady et al., CVPR 2023, arXiv 2211.09794, algorithm 1): an inversion with
+ * the prompt's branch alone gives pivots {@code x*}; then, from the noise down, the embedding
+ * {@code u} of the negative prompt of each step is tuned so that the guided step meets the next
+ * pivot,
  *
  * <pre>
  *   D = D_u + w (D_c - D_u)
@@ -30,13 +30,18 @@ import java.util.Set;
  * </pre>
  *
  * in variance-preserving form. A step ends when the loss is below {@code tolerance + growth i/n}.
- * Costs {@code n} evaluations for the pivots and for each step one and up to {@code iterations + 1}
- * more, with as many pullbacks to the embedding but one.
+ * Costs up to {@code n pivotIterations} evaluations for the pivots and for each step one and up to
+ * {@code iterations + 1} more, with as many pullbacks to the embedding but one.
  *
- * <p>Rates and thresholds are the paper's at its 50 steps. Without guidance the embedding has no
- * part in the step and stays as it is.
+ * <p>Preset {@code paper} takes the paper's DDIM inversion for the pivots, its 50 steps, rates and
+ * thresholds. Preset {@code fast} makes {@link FixedPointInversion}'s pivots: those of 20 steps of
+ * DDIM inversion lie further from any path of the sampler than an embedding can mend. Without
+ * guidance the embedding has no part in the step and stays as it is.
  */
 public final class NullText implements Inverter {
+  /** Below this the way up has nothing that the updates could mend. */
+  private static final double PIVOT_TOLERANCE = 1e-4;
+
   public static final InversionMethod<Spec> METHOD =
       new InversionMethod<>(
           "null-text",
@@ -54,13 +59,18 @@ public final class NullText implements Inverter {
           Set.of(Need.MODEL, Need.TEXT, Need.TEXT_GRADIENT),
           Spec.class,
           Map.of(
-              "fast", new Spec(20, 10, 1e-2, 1e-5, 0), "paper", new Spec(50, 10, 1e-2, 1e-5, 1e-3)),
+              "fast",
+              new Spec(20, 4, 10, 5e-2, 1e-5, 0),
+              "paper",
+              new Spec(50, 1, 10, 1e-2, 1e-5, 1e-3)),
           NullText::new);
 
   /**
    * Parameters.
    *
    * @param steps of DDIM
+   * @param pivotIterations most of each step of the way up, as {@link FixedPointInversion}'s; 1 is
+   *     the paper's DDIM inversion
    * @param iterations most updates of a step
    * @param rate Adam's at the first step
    * @param tolerance loss at which the first step ends
@@ -68,6 +78,8 @@ public final class NullText implements Inverter {
    */
   public record Spec(
       @Parameter(doc = "DDIM steps", min = 1, max = 1000) int steps,
+      @Parameter(doc = "Most iterations of each step of the way up", min = 1, max = 1000)
+          int pivotIterations,
       @Parameter(doc = "Most updates of the embedding at each step", min = 0, max = 1000)
           int iterations,
       @Parameter(doc = "Adam's rate at the first step", min = 1e-7, max = 10) double rate,
@@ -85,7 +97,8 @@ public final class NullText implements Inverter {
     NDList pivots = new NDList();
     Conditioning given = context.conditioning();
     Inversion ddim =
-        new DdimInversion(new DdimInversion.Spec(spec.steps()))
+        new FixedPointInversion(
+                new FixedPointInversion.Spec(spec.steps(), spec.pivotIterations(), PIVOT_TOLERANCE))
             .climb(model, clean, given.positiveAlone(), context, pivots);
     if (!given.guided()) {
       pivots.forEach(NDArray::close);

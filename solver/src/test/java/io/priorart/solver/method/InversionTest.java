@@ -203,7 +203,8 @@ class InversionTest {
     Conditioning given = guided(7.5);
     SolveContext context = told(given);
     Inversion found =
-        new NullText(new NullText.Spec(STEPS, 60, 0.05, 1e-9, 0)).invert(model, latent(), context);
+        new NullText(new NullText.Spec(STEPS, 1, 60, 0.05, 1e-9, 0))
+            .invert(model, latent(), context);
     DdimPath path = new DdimPath(model.schedule(), STEPS);
     double without =
         distance(path.forward(model, found.noise(), new NDList(), given, context), truth);
@@ -217,7 +218,7 @@ class InversionTest {
   void withoutGuidanceNullTextTunesNothing() {
     GaussianLatentModel model = twoBranches();
     Inversion found =
-        new NullText(new NullText.Spec(STEPS, 10, 0.01, 1e-9, 0))
+        new NullText(new NullText.Spec(STEPS, 1, 10, 0.01, 1e-9, 0))
             .invert(model, latent(), told(guided(1)));
     assertTrue(found.nulls().isEmpty());
     assertEquals(0, model.counts().denoisePullback());
@@ -229,7 +230,7 @@ class InversionTest {
       new DdimInversion(new DdimInversion.Spec(STEPS)),
       new FixedPointInversion(new FixedPointInversion.Spec(STEPS, 3, 0)),
       new Rnri(new Rnri.Spec(STEPS, 3, 0, 0.1)),
-      new NullText(new NullText.Spec(STEPS, 3, 0.01, 0, 0))
+      new NullText(new NullText.Spec(STEPS, 1, 3, 0.01, 0, 0))
     };
     for (Inverter inverter : all) {
       SolveContext cancelled =
