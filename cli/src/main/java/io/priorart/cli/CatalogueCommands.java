@@ -32,11 +32,18 @@ final class CatalogueCommands {
     @Option(names = "--json", description = "Print JSON.")
     private boolean json;
 
+    @Option(names = "--markdown", description = "Print a page of the reference (docs/reference).")
+    private boolean markdown;
+
     abstract List<Map<String, Object>> items();
 
     @Override
     public Integer call() {
-      print(json, items());
+      if (markdown) {
+        System.out.print(ReferencePage.of(getClass().getAnnotation(Command.class).name(), items()));
+      } else {
+        print(json, items());
+      }
       return 0;
     }
   }

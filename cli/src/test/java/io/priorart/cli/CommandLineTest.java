@@ -15,6 +15,7 @@ import io.priorart.models.weights.SafetensorsWriter;
 import io.priorart.runtime.image.Picture;
 import io.priorart.runtime.image.PictureFiles;
 import io.priorart.solver.HostTensor;
+import io.priorart.solver.operator.Operators;
 import java.awt.image.BufferedImage;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
@@ -128,6 +129,34 @@ class CommandLineTest {
     Result result = run(with(common, options));
     assertEquals(0, result.code(), result.err());
     return new ObjectMapper().readTree(result.out());
+  }
+
+  @Test
+  void colourThatWasTakenOutComesBackAsColour() {
+    degrade("grey.png", "--operator", "grayscale");
+    assertEquals(1, PictureFiles.read(Path.of(file("grey.png")), 1 << 20).channels());
+    Result result =
+        run(
+            "restore",
+            file("grey.png"),
+            "-o",
+            file("colour.png"),
+            "--problem",
+            file("grey.problem.json"),
+            "--solver",
+            "prox-diffusion",
+            "--steps",
+            "2",
+            "--model",
+            MODEL);
+    assertEquals(0, result.code(), result.err());
+    Picture restored = PictureFiles.read(Path.of(file("colour.png")), 1 << 20);
+    assertEquals(3, restored.channels());
+    assertEquals(256, restored.width());
+    Result colour =
+        run("restore", PICTURE, "-o", file("no.png"), "--operator", "grayscale", "--sigma", "0.1");
+    assertEquals(2, colour.code());
+    assertTrue(colour.err().contains("must be a grey picture"), colour.err());
   }
 
   @Test
@@ -331,9 +360,20 @@ class CommandLineTest {
     assertEquals("dpir", solvers.get(0).path("name").asText());
     assertTrue(solvers.get(0).path("parameters").size() > 0);
     JsonNode operators = new ObjectMapper().readTree(run("operators", "--json").out());
-    assertEquals(6, operators.size());
+    assertEquals(Operators.list().size(), operators.size());
     assertEquals(2, run("solver").code());
     assertEquals(0, run("restore", "--help").code());
+  }
+
+  @Test
+  void theReferenceIsWhatTheCatalogueSays() throws IOException {
+    for (String page : List.of("solvers", "operators", "inversions")) {
+      String committed = Files.readString(HOME.resolve("docs/reference").resolve(page + ".md"));
+      assertEquals(
+          committed,
+          run(page, "--markdown").out(),
+          "./priorart " + page + " --markdown > docs/reference/" + page + ".md");
+    }
   }
 
   @Test

@@ -23,6 +23,9 @@ public final class AutoSolver {
   /** The operator that leaves no fine detail, and the preset for it. */
   private static final String SMOOTHING = "gaussian-blur";
 
+  /** The operator that leaves no colour. */
+  private static final String COLOURLESS = "grayscale";
+
   private static final String DETAIL = "detail";
 
   private AutoSolver() {}
@@ -52,6 +55,9 @@ public final class AutoSolver {
     }
     if (!prior.pixelSpace()) {
       return choice(request, "prox-diffusion", "latent prior, no network gradients");
+    }
+    if (request.operators().stream().anyMatch(o -> o.name().equals(COLOURLESS))) {
+      return choice(request, "mcg", "colour that was taken out has to be drawn, not smoothed");
     }
     if (request.samples() == 1) {
       return choice(request, "dpir", "pixel-space prior, one picture");

@@ -322,8 +322,9 @@ public final class Restorer {
       Stopping stopping) {
     P spec = checked(method, request);
     boolean needsModel = method.needs().contains(SolverMethod.Need.MODEL);
-    Picture colour = needsModel ? inColour(measurement) : measurement;
-    Problem problem = problem(colour, request);
+    Picture seen =
+        needsModel && !losesColour(request, measurement) ? measurement.inColour() : measurement;
+    Problem problem = problem(seen, request);
     if (method.needs().contains(SolverMethod.Need.LINEAR)
         && !(problem.operator() instanceof LinearOperator)) {
       throw new PriorArtException(
@@ -408,13 +409,20 @@ public final class Restorer {
     return method.bind("solver", request.preset(), request.parameters(), request.steps());
   }
 
+  /** Whether a grey measurement is one of a colour picture. */
+  private static boolean losesColour(Request request, Picture measurement) {
+    return measurement.channels() == 1
+        && OperatorChain.imageShape(request.operators(), measurement.pixels().shape().slice(1))
+                .get(0)
+            != 1;
+  }
+
   private static Problem problem(Picture picture, Request request) {
     HostTensor y = picture.pixels();
-    Shape measured = y.shape().slice(1);
-    Shape image =
-        request.width() > 0
-            ? new Shape(picture.channels(), request.height(), request.width())
-            : OperatorChain.imageShape(request.operators(), measured);
+    Shape image = OperatorChain.imageShape(request.operators(), y.shape().slice(1));
+    if (request.width() > 0) {
+      image = new Shape(image.get(0), request.height(), request.width());
+    }
     Limits.requirePixels("size", image.get(2), image.get(1));
     OperatorChain chain =
         OperatorChain.build(request.operators(), image, new NoiseSource(request.seed()));
@@ -521,7 +529,8 @@ public final class Restorer {
     if (request.keepsKnownPixels()) {
       pixels = withKnownPixels(pixels, problem);
     }
-    Picture written = asWritten(pixels, original, outputDepth);
+    boolean grey = original.channels() == 1 && !losesColour(request, original);
+    Picture written = asWritten(pixels, original, grey, outputDepth);
     double ratioAfter;
     try (NDArray x = seenBySolver(written, problem).to(solved.getManager())) {
       ratioAfter = FinalDataStep.ratio(problem, x);
@@ -549,8 +558,8 @@ public final class Restorer {
   }
 
   /** Back to the original's channels, clipped and rounded to the depth of the output file. */
-  private static Picture asWritten(HostTensor x, Picture original, int outputDepth) {
-    HostTensor pixels = original.channels() == 1 ? grey(x) : x;
+  private static Picture asWritten(HostTensor x, Picture original, boolean grey, int outputDepth) {
+    HostTensor pixels = grey ? grey(x) : x;
     int h = (int) x.shape().get(2);
     int w = (int) x.shape().get(3);
     HostTensor alpha =
@@ -560,7 +569,7 @@ public final class Restorer {
 
   private static HostTensor seenBySolver(Picture written, Problem problem) {
     boolean replicated = problem.operator().imageShape().get(0) != written.channels();
-    return replicated ? inColour(written).pixels() : written.pixels();
+    return replicated ? written.inColour().pixels() : written.pixels();
   }
 
   private static long changedKnownPixels(Picture written, Picture original, Problem problem) {
@@ -580,20 +589,6 @@ public final class Restorer {
       changed += differs ? 1 : 0;
     }
     return changed;
-  }
-
-  /** Three equal channels of a grey picture. */
-  static Picture inColour(Picture picture) {
-    if (picture.channels() == 3) {
-      return picture;
-    }
-    float[] grey = picture.pixels().values();
-    float[] out = new float[3 * grey.length];
-    for (int c = 0; c < 3; c++) {
-      System.arraycopy(grey, 0, out, c * grey.length, grey.length);
-    }
-    return picture.withPixels(
-        new HostTensor(new Shape(1, 3, picture.height(), picture.width()), out));
   }
 
   private static HostTensor grey(HostTensor x) {

@@ -57,6 +57,7 @@ class AutoSolverTest {
   @Test
   void theTaskDecides() {
     assertEquals("dpir fast", chosen("super-resolution", "fast", 1, PIXELS));
+    assertEquals("mcg fast", chosen("grayscale", "fast", 1, PIXELS));
     assertEquals("detail", preset("fast", "gaussian-blur"));
     assertEquals("fast", preset("fast", "gaussian-blur", "super-resolution"));
     assertEquals("fast", preset("fast", "motion-blur"));

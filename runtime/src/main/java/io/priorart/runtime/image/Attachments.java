@@ -50,6 +50,11 @@ record Attachments(byte[] profile, byte[] exif, Map<String, byte[]> chunks) {
     return text.getBytes(StandardCharsets.US_ASCII);
   }
 
+  /** Without what is said on colour: for samples of another number of channels. */
+  Attachments withoutColour() {
+    return new Attachments(null, exif, Map.of());
+  }
+
   /** How the stored pixels must be turned: 1 to 8 as in EXIF. */
   int orientation() {
     return exif == null ? 1 : TiffBlock.of(exif).orientation();

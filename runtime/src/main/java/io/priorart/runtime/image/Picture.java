@@ -1,5 +1,6 @@
 package io.priorart.runtime.image;
 
+import ai.djl.ndarray.types.Shape;
 import io.priorart.solver.HostTensor;
 
 /**
@@ -51,8 +52,26 @@ public record Picture(HostTensor pixels, int bitDepth, HostTensor alpha, Attachm
     return withPixels(other, bitDepth, alpha);
   }
 
-  /** Other samples, with the profile and EXIF of this picture. */
+  /**
+   * Other samples, with the EXIF of this picture and, where it has as many channels, the profile.
+   */
   public Picture withPixels(HostTensor other, int otherDepth, HostTensor otherAlpha) {
-    return new Picture(other, otherDepth, otherAlpha, attachments);
+    boolean alike = other.shape().get(1) == channels();
+    return new Picture(
+        other, otherDepth, otherAlpha, alike ? attachments : attachments.withoutColour());
+  }
+
+  /** This, or three equal channels of a grey picture. */
+  public Picture inColour() {
+    if (channels() == 3) {
+      return this;
+    }
+    float[] grey = pixels.values();
+    float[] out = new float[3 * grey.length];
+    for (int c = 0; c < 3; c++) {
+      System.arraycopy(grey, 0, out, c * grey.length, grey.length);
+    }
+    HostTensor three = new HostTensor(new Shape(1, 3, height(), width()), out);
+    return new Picture(three, bitDepth, alpha, attachments);
   }
 }

@@ -162,7 +162,7 @@ public final class PictureInversion {
     EvaluationCounts before = model.counts();
     try (NDManager manager = model.manager().newSubManager()) {
       SolveContext context = context(manager, model.condition(manager, request.prompt()), running);
-      NDArray clean = model.encode(colour(picture).to(manager));
+      NDArray clean = model.encode(picture.inColour().pixels().to(manager));
       long begin = System.nanoTime();
       Inversion found = method.create().apply(spec).invert(model, clean, context);
       long found0 = System.nanoTime();
@@ -403,19 +403,6 @@ public final class PictureInversion {
     }
   }
 
-  /** Priors are of colour pictures. */
-  private static HostTensor colour(Picture picture) {
-    if (picture.channels() == 3) {
-      return picture.pixels();
-    }
-    float[] grey = picture.pixels().values();
-    float[] rgb = new float[3 * grey.length];
-    for (int c = 0; c < 3; c++) {
-      System.arraycopy(grey, 0, rgb, c * grey.length, grey.length);
-    }
-    return new HostTensor(new Shape(1, 3, picture.height(), picture.width()), rgb);
-  }
-
   private static SolveContext context(
       NDManager manager, Conditioning conditioning, Running running) {
     return new SolveContext(
@@ -427,7 +414,7 @@ public final class PictureInversion {
   }
 
   private static double psnr(Picture picture, Picture other) {
-    Picture coloured = new Picture(colour(picture), 8, null);
+    Picture coloured = new Picture(picture.inColour().pixels(), 8, null);
     return Comparison.of(PictureFiles.quantized(coloured), other, null).psnr();
   }
 

@@ -14,6 +14,7 @@ public final class Operators {
           GaussianBlur.KIND,
           MotionBlur.KIND,
           CustomBlur.KIND,
+          Grayscale.KIND,
           Identity.KIND);
 
   private Operators() {}
