@@ -7,14 +7,19 @@ import io.priorart.models.ModelSource;
 import io.priorart.models.ModelVerification;
 import io.priorart.models.Prior;
 import io.priorart.models.engine.CompileOptions;
+import io.priorart.models.engine.GracefulExit;
 import io.priorart.models.engine.Precision;
+import io.priorart.models.train.PictureFolder;
 import io.priorart.models.weights.SafetensorsFile;
 import io.priorart.models.weights.SafetensorsWriter;
 import io.priorart.runtime.Checkpoints;
 import io.priorart.runtime.Json;
+import io.priorart.runtime.image.PictureFiles;
+import io.priorart.runtime.train.VelocityCalibration;
 import io.priorart.solver.ErrorKind;
 import io.priorart.solver.HostTensor;
 import io.priorart.solver.PriorArtException;
+import io.priorart.solver.VelocityCurve;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
@@ -36,9 +41,10 @@ import picocli.CommandLine.Parameters;
       ModelCommand.Inspect.class,
       ModelCommand.Verify.class,
       ModelCommand.Trace.class,
-      ModelCommand.ExtractLora.class
+      ModelCommand.ExtractLora.class,
+      ModelCommand.Calibrate.class
     },
-    synopsisSubcommandLabel = "(inspect | verify | trace | extract-lora)")
+    synopsisSubcommandLabel = "(inspect | verify | trace | extract-lora | calibrate)")
 final class ModelCommand {
   /** A command on one checkpoint, named after it or by {@code --model}. */
   abstract static class OneModel {
@@ -307,6 +313,81 @@ final class ModelCommand {
             output,
             result.modules(),
             100 * result.kept());
+      }
+      return 0;
+    }
+  }
+
+  @Command(
+      name = "calibrate",
+      description = {
+        "Measures on pictures how well a latent checkpoint knows the velocity at each share of",
+        "noise, for the weights of solver flair. They are read from calibration.json in the",
+        "checkpoint's folder, where this writes unless --output says otherwise."
+      },
+      mixinStandardHelpOptions = true)
+  static final class Calibrate extends OneModel implements Callable<Integer> {
+    @Option(
+        names = "--data",
+        required = true,
+        paramLabel = "DIR",
+        description =
+            "Folder of PNG and JPEG pictures, captions in .txt files beside them; may be repeated.")
+    private List<Path> data;
+
+    @Option(
+        names = "--side",
+        defaultValue = "256",
+        paramLabel = "N",
+        description =
+            "Crops from the middle of the pictures have at most N pixels a side, 8 to 1024."
+                + " Default: ${DEFAULT-VALUE}")
+    private int side;
+
+    @Option(
+        names = "--seed",
+        defaultValue = "0",
+        paramLabel = "N",
+        description = "Of the noise. Default: ${DEFAULT-VALUE}")
+    private long seed;
+
+    @Option(
+        names = {"-o", "--output"},
+        paramLabel = "FILE.json",
+        description = "File to write.")
+    private Path output;
+
+    @Option(names = "--force", description = "Overwrite an existing output.")
+    private boolean force;
+
+    @Override
+    public Integer call() {
+      if (side < 8 || side > 1024) {
+        throw PriorArtException.badField("side", "must be 8 to 1024, was " + side);
+      }
+      Path checkpointFile = named().source().path();
+      if (output == null && !Files.isDirectory(checkpointFile)) {
+        throw PriorArtException.badField(
+            "output", "is required for a checkpoint that is no folder: none is read beside it");
+      }
+      Path file = output == null ? checkpointFile.resolve("calibration.json") : output;
+      PictureFiles.requireWritable(file, force);
+      VelocityCurve curve;
+      try (Sources open = named();
+          GracefulExit.Task stop = GracefulExit.begin()) {
+        open.check();
+        curve = VelocityCalibration.measure(open.get(), PictureFolder.read(data), side, seed, stop);
+      }
+      Json.write(curve, file, force);
+      if (json) {
+        System.out.println(Json.text(curve));
+      } else {
+        System.out.println("  time  velocity error");
+        for (int i = 0; i < curve.times().size(); i++) {
+          System.out.printf(
+              Locale.ROOT, "%6.3f  %14.4f%n", curve.times().get(i), curve.errors().get(i));
+        }
+        System.out.println(file);
       }
       return 0;
     }

@@ -11,6 +11,7 @@ import io.priorart.solver.NoiseSchedule;
 import io.priorart.solver.PriorArtException;
 import io.priorart.solver.Prompt;
 import io.priorart.solver.Suppression;
+import io.priorart.solver.VelocityCurve;
 import java.util.ArrayList;
 import java.util.List;
 
@@ -69,6 +70,11 @@ final class BoundPipeline extends BoundPrior {
   @Override
   public NoiseSchedule schedule() {
     return pipeline.schedule();
+  }
+
+  @Override
+  public VelocityCurve velocityErrors() {
+    return pipeline.velocityErrors();
   }
 
   @Override

@@ -14,6 +14,9 @@ import java.nio.file.Path;
 interface Checkpoint {
   String INDEX = "model_index.json";
 
+  /** Beside the index, where somebody measured it: {@code times} and {@code errors} of velocity. */
+  String CALIBRATION = "calibration.json";
+
   /** Names of the parts that have weights, in the order that people look at them. */
   String[] PARTS = {
     "unet", "transformer", "denoiser", "vae", "text_encoder", "text_encoder_2", "text_encoder_3"

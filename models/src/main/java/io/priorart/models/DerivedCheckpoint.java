@@ -69,6 +69,11 @@ final class DerivedCheckpoint implements Checkpoint {
     return part.equals(SCHEDULER) ? own : base;
   }
 
+  /** What was measured of the base does not hold of what was made from it. */
+  private Checkpoint owner(String part, String file) {
+    return file.equals(CALIBRATION) ? own : owner(part);
+  }
+
   @Override
   public boolean has(String part) {
     return owner(part).has(part);
@@ -76,12 +81,12 @@ final class DerivedCheckpoint implements Checkpoint {
 
   @Override
   public boolean hasConfig(String part, String file) {
-    return owner(part).hasConfig(part, file);
+    return owner(part, file).hasConfig(part, file);
   }
 
   @Override
   public ConfigNode config(String part, String file) {
-    return owner(part).config(part, file);
+    return owner(part, file).config(part, file);
   }
 
   @Override

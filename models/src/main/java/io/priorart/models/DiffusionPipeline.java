@@ -24,6 +24,7 @@ import io.priorart.solver.LatentDiffusionModel;
 import io.priorart.solver.NoiseSchedule;
 import io.priorart.solver.PriorArtException;
 import io.priorart.solver.Prompt;
+import io.priorart.solver.VelocityCurve;
 import io.priorart.solver.schedule.BetaSchedule;
 import io.priorart.solver.schedule.VariancePreservingSchedule;
 import java.util.ArrayList;
@@ -70,6 +71,7 @@ public final class DiffusionPipeline implements Prior {
   private final NoiseSchedule schedule;
   private final Precision precision;
   private final int vaeTile;
+  private final VelocityCurve velocityErrors;
   private LatentCodec codec;
   private ScriptModule denoiser;
   private CompileOptions denoiserOptions;
@@ -104,6 +106,7 @@ public final class DiffusionPipeline implements Prior {
       traits = traits(checkpoint);
       prediction = PredictionType.of(scheduler);
       schedule = schedule(scheduler);
+      velocityErrors = velocityErrors(checkpoint);
       codec = LatentCodec.load(checkpoint, manager, options);
       prompts = PromptEncoder.load(checkpoint, config, manager, options);
       requireMatching();
@@ -138,6 +141,23 @@ public final class DiffusionPipeline implements Prior {
               + ": prompts are projected to %d, the %s takes %d"
                   .formatted(prompts.pooledWidth(), part, config.width(config.pooled())));
     }
+  }
+
+  /** What {@code model calibrate} wrote beside the checkpoint; {@code null} where it did not. */
+  private static VelocityCurve velocityErrors(Checkpoint checkpoint) {
+    if (!checkpoint.hasConfig("", Checkpoint.CALIBRATION)) {
+      return null;
+    }
+    ConfigNode found = checkpoint.config("", Checkpoint.CALIBRATION);
+    try {
+      return new VelocityCurve(found.numbers("times"), found.numbers("errors"));
+    } catch (PriorArtException e) {
+      throw PriorArtException.badField(Checkpoint.CALIBRATION, e.getMessage());
+    }
+  }
+
+  VelocityCurve velocityErrors() {
+    return velocityErrors;
   }
 
   static PriorTraits traits(Checkpoint checkpoint) {

@@ -10,6 +10,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
+import java.util.List;
 import java.util.stream.StreamSupport;
 
 /**
@@ -134,6 +135,14 @@ public record ConfigNode(String source, JsonNode json) {
     return StreamSupport.stream(node.spliterator(), false)
         .map(JsonNode::asText)
         .toArray(String[]::new);
+  }
+
+  /** A list of numbers, NaN for what is none; empty where there is no such key. */
+  public List<Double> numbers(String key) {
+    JsonNode node = get(key);
+    return node == null
+        ? List.of()
+        : StreamSupport.stream(node.spliterator(), false).map(n -> n.asDouble(Double.NaN)).toList();
   }
 
   /** Refuses a configuration that uses what the network class does not build. */
