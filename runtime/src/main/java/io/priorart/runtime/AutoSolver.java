@@ -26,6 +26,8 @@ public final class AutoSolver {
   /** The operator that leaves no colour. */
   private static final String COLOURLESS = "grayscale";
 
+  private static final String LATENT = "latent";
+
   private static final String DETAIL = "detail";
 
   private AutoSolver() {}
@@ -44,7 +46,8 @@ public final class AutoSolver {
    */
   public static Choice choose(Restorer.Request request, PriorTraits prior) {
     if (!request.solver().equals(NAME)) {
-      return new Choice(request, "");
+      String preset = ofPrior(request.solver(), request.preset(), prior);
+      return new Choice(request.withSolver(request.solver(), preset), "");
     }
     if (!request.parameters().isEmpty()) {
       throw PriorArtException.badField(
@@ -72,6 +75,17 @@ public final class AutoSolver {
   private static Choice choice(Restorer.Request request, String solver, String reason) {
     String preset = preset(solver, request.operators(), request.preset());
     return new Choice(request.withSolver(solver, preset), reason);
+  }
+
+  /**
+   * A solver's preset for a kind of prior: a step of one that also works on latents costs so much
+   * more there that it has presets of its own, {@code latent} for {@code fast} and {@code
+   * latent-paper} for {@code paper}.
+   */
+  private static String ofPrior(String solver, String asked, PriorTraits prior) {
+    String own = asked.equals(Restorer.USUAL_PRESET) ? LATENT : LATENT + "-" + asked;
+    boolean has = Restorer.SOLVERS.byId(solver).presets().containsKey(own);
+    return has && !prior.pixelSpace() ? own : asked;
   }
 
   /**

@@ -2,7 +2,6 @@ package io.priorart.runtime;
 
 import static org.junit.jupiter.api.Assertions.assertDoesNotThrow;
 import static org.junit.jupiter.api.Assertions.assertEquals;
-import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assertions.fail;
@@ -52,6 +51,17 @@ class AutoSolverTest {
     assertTrue(choice.reason().length() > 10);
     Restorer.check(choice.request()); // the choice exists, preset and all
     return choice.request().solver() + " " + choice.request().preset();
+  }
+
+  @Test
+  void aNamedSolverHasPresetsForLatents() {
+    for (String preset : List.of("fast", "paper", "exact")) {
+      Restorer.Request named = request("identity", "daps", preset, Map.of(), 1);
+      assertEquals(preset, AutoSolver.choose(named, PIXELS).request().preset());
+      String own = Map.of("fast", "latent", "paper", "latent-paper", "exact", "exact").get(preset);
+      assertEquals(own, AutoSolver.choose(named, LATENT).request().preset());
+      assertEquals("", AutoSolver.choose(named, LATENT).reason());
+    }
   }
 
   @Test
@@ -140,7 +150,7 @@ class AutoSolverTest {
   void whatIsNamedStays() {
     Restorer.Request named = request("inpainting", "dpir", "fast", Map.of("steps", 3), 1);
     AutoSolver.Choice choice = AutoSolver.choose(named, PIXELS);
-    assertSame(named, choice.request());
+    assertEquals(named, choice.request());
     assertEquals("", choice.reason());
     PriorArtException e =
         assertThrows(

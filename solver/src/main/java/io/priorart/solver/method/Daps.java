@@ -4,7 +4,7 @@ import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDList;
 import ai.djl.ndarray.NDManager;
 import io.priorart.solver.Citation;
-import io.priorart.solver.ForwardOperator;
+import io.priorart.solver.ErrorKind;
 import io.priorart.solver.LatentDiffusionModel;
 import io.priorart.solver.LinearOperator;
 import io.priorart.solver.Linearization;
@@ -16,6 +16,7 @@ import io.priorart.solver.SolveContext;
 import io.priorart.solver.SolverMethod;
 import io.priorart.solver.SolverMethod.Need;
 import io.priorart.solver.TensorScope;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -32,12 +33,18 @@ import java.util.Set;
  *   x  = u + sigma_next xi
  * </pre>
  *
- * and the result is the last {@code u}. No gradient through the network; A may be nonlinear.
+ * and the result is the last {@code u}. No gradient through the network; A may be nonlinear. With a
+ * latent prior (LatentDAPS) {@code x} and {@code u} are latents, {@code A} is {@code A(D(.))} and
+ * its transpose the decoder's pullback after A's, and the result is {@code D(u)}.
  *
  * <p>Deviations, and why: {@code eta = stepSize / (1/sigma^2 + ||A||^2/tau^2)}, the reciprocal of
  * the target's largest curvature, instead of a rate chosen for each task over three decades: a
- * single setting is stable for every linear operator; {@code ||A|| = 1} is taken for others. {@code
- * tau} is the measurement's sigma unless it is given: the paper's 0.01 is smaller than its noise.
+ * single setting is stable for every linear operator; {@code ||A|| = 1} is taken for others. For
+ * latents, {@code ||A||} is that of the Jacobian of {@code A(D(.))} at {@code x0}, of each sample,
+ * by power iteration that goes on from level to level (its forward products are differences of two
+ * decoded latents), and Langevin's plain form replaces the code's Hamiltonian one, whose damping is
+ * another table by task. {@code tau} is the measurement's sigma unless it is given: the paper's
+ * 0.01 is smaller than its noise.
  *
  * <p>For a linear operator the inner target is Gaussian, and with {@code langevinSteps = 0} it is
  * sampled exactly: {@code argmin_u ||u - x0 - sigma xi||^2 / sigma^2 + ||A u - y - tau xi'||^2 /
@@ -50,10 +57,16 @@ public final class Daps extends LatentSolver {
   /** Keeps the inner problem's linear systems in float32's reach. */
   private static final double MAX_GAMMA = 1e6;
 
+  /** Power iterations at the first level; one follows at each of the others. */
+  private static final int FIRST_ITERATIONS = 8;
+
+  /** Root mean square change of a latent that a forward product is taken from. */
+  private static final double DIFFERENCE = 0.01;
+
   public static final SolverMethod<Spec> METHOD =
       new SolverMethod<>(
           "daps",
-          "Decoupled noise annealing: Langevin steps between levels; pixel-space priors",
+          "Decoupled noise annealing: Langevin steps between levels; any A, pixels or latents",
           List.of(
               new Citation(
                   "zhang2025daps",
@@ -62,10 +75,12 @@ public final class Daps extends LatentSolver {
                   "CVPR",
                   2025,
                   "2407.01521")),
-          Set.of(Need.MODEL, Need.PIXEL_SPACE),
+          Set.of(Need.MODEL, Need.DECODER_GRADIENT),
           Spec.class,
           Map.of(
               "fast", new Spec(40, 1, 50, 0.2, 0, 100, 0.02),
+              "latent", new Spec(25, 1, 8, 0.5, 0, 10, 0.05),
+              "latent-paper", new Spec(50, 2, 30, 0.5, 0.01, 10, 0.1),
               "exact", new Spec(100, 1, 0, 0.5, 0, 100, 0.02),
               "paper", new Spec(200, 5, 100, 0.5, 0.01, 100, 0.1)),
           Daps::new);
@@ -85,7 +100,9 @@ public final class Daps extends LatentSolver {
       @Parameter(doc = "Noise levels", min = 1, max = 1000) int steps,
       @Parameter(doc = "Denoiser evaluations at each level", min = 1, max = 100) int odeSteps,
       @Parameter(
-              doc = "Langevin steps at each level; 0 samples exactly, for linear operators",
+              doc =
+                  "Langevin steps at each level; 0 samples exactly, for linear operators and"
+                      + " priors of pixels",
               min = 0,
               max = 10000)
           int langevinSteps,
@@ -133,66 +150,162 @@ public final class Daps extends LatentSolver {
       SolveContext context,
       NDManager work,
       int chains) {
-    requirePixelSpace(model);
-    Observation y = new Observation(problem, work, chains);
-    ForwardOperator operator = problem.operator();
-    double norm = operator instanceof LinearOperator linear ? y.squaredNorm(linear) : 1;
-    double tau = spec.tau() == 0 ? y.sigma() : spec.tau();
-    double[] sigma =
-        NoiseLevels.karras(model.schedule(), spec.steps(), spec.startSigma(), spec.endSigma());
-    return new Steps() {
-      @Override
-      public int count() {
-        return spec.steps();
-      }
+    if (spec.langevinSteps() == 0 && !model.pixelSpace()) {
+      throw new PriorArtException(
+          ErrorKind.FAILED_PRECONDITION,
+          "langevinSteps: 0 is for pixel-space priors; no decoder is linear");
+    }
+    return new Run(problem, model, context, work, chains);
+  }
 
-      @Override
-      public NDList start() {
-        return new NDList(noise(context, work, model, chains).mul(sigma[0]));
-      }
+  /**
+   * One solve's surroundings. The state is the noisy picture or latent, and of a latent prior the
+   * vectors of the power iteration.
+   */
+  private final class Run implements Steps {
+    private final Problem problem;
+    private final LatentDiffusionModel model;
+    private final SolveContext context;
+    private final NDManager work;
+    private final int chains;
+    private final Observation y;
+    private final double tau;
+    private final double[] sigma;
 
-      @Override
-      public NDList next(int i, NDList state) {
-        NDArray clean = clean(model, context, state.get(0), sigma[i]);
-        NDArray u = spec.langevinSteps() == 0 ? exact(clean, i) : langevin(clean, i);
-        context.step(i + 1, spec.steps(), y.rms(y.residual(u)));
-        context.estimate(i + 1, u);
-        return new NDList(
-            sigma[i + 1] == 0 ? u : u.add(noise(context, work, model, chains).mul(sigma[i + 1])));
-      }
+    /** Of the operator, for pictures. */
+    private final double norm;
 
-      /** The mode of a problem whose two means are drawn is a sample. */
-      private NDArray exact(NDArray clean, int i) {
-        context.checkpoint();
-        LinearOperator linear = problem.linearOperator();
-        NDArray mean = clean.add(noise(context, work, model, chains).mul(sigma[i]));
-        NDArray fresh = context.normal(work, chains, operator.measurementShape());
-        double gamma = Math.min(MAX_GAMMA, sigma[i] * sigma[i] / (tau * tau));
-        return y.proximal(linear, mean, y.measurement().add(fresh.mul(tau)), gamma);
-      }
+    Run(
+        Problem problem,
+        LatentDiffusionModel model,
+        SolveContext context,
+        NDManager work,
+        int chains) {
+      this.problem = problem;
+      this.model = model;
+      this.context = context;
+      this.work = work;
+      this.chains = chains;
+      y = new Observation(problem, work, chains);
+      norm = problem.operator() instanceof LinearOperator linear ? y.squaredNorm(linear) : 1;
+      tau = spec.tau() == 0 ? y.sigma() : spec.tau();
+      sigma =
+          NoiseLevels.karras(model.schedule(), spec.steps(), spec.startSigma(), spec.endSigma());
+    }
 
-      private NDArray langevin(NDArray clean, int i) {
-        double eta = spec.stepSize() / (1 / (sigma[i] * sigma[i]) + norm / (tau * tau));
-        NDArray u = clean.duplicate();
-        for (int k = 0; k < spec.langevinSteps(); k++) {
-          context.checkpoint();
-          NDArray before = u;
-          u =
-              TensorScope.only(
-                  () -> {
-                    try (Linearization at = operator.at(before)) {
-                      NDArray data = at.pullback(y.residualOf(at.value()));
-                      NDArray score =
-                          clean.sub(before).div(sigma[i] * sigma[i]).add(data.div(tau * tau));
-                      NDArray fresh = noise(context, work, model, chains).mul(Math.sqrt(2 * eta));
-                      return before.add(score.mul(eta)).add(fresh);
-                    }
-                  });
-          before.close();
+    @Override
+    public int count() {
+      return spec.steps();
+    }
+
+    @Override
+    public NDList start() {
+      NDList state = new NDList(noise(context, work, model, chains).mul(sigma[0]));
+      if (!model.pixelSpace()) {
+        state.add(unit(noise(context, work, model, chains)));
+      }
+      return state;
+    }
+
+    private static NDArray unit(NDArray v) {
+      return Observation.scale(v, Observation.inverseNorms(v));
+    }
+
+    @Override
+    public NDList next(int i, NDList state) {
+      NDArray clean = clean(model, context, state.get(0), sigma[i]);
+      double[] norms = new double[chains];
+      Arrays.fill(norms, norm);
+      NDList after = new NDList();
+      if (!model.pixelSpace()) {
+        NDArray v = state.get(1);
+        for (int k = 0; k < (i == 0 ? FIRST_ITERATIONS : 1); k++) {
+          v = iterated(clean, v, norms);
         }
-        return u;
+        after.add(v);
       }
-    };
+      NDArray u = spec.langevinSteps() == 0 ? exact(clean, i) : langevin(clean, norms, i);
+      NDArray picture = u;
+      if (!model.pixelSpace()) {
+        context.checkpoint();
+        picture = model.decode(u);
+      }
+      context.step(i + 1, spec.steps(), y.rms(y.residual(picture)));
+      context.estimate(i + 1, picture);
+      after.add(
+          0, sigma[i + 1] == 0 ? u : u.add(noise(context, work, model, chains).mul(sigma[i + 1])));
+      return after;
+    }
+
+    @Override
+    public NDArray pictures(NDList state) {
+      if (model.pixelSpace()) {
+        return state.get(0);
+      }
+      context.checkpoint();
+      return model.decode(state.get(0));
+    }
+
+    /**
+     * One power iteration of {@code J^T J}, {@code J} the Jacobian of {@code A(D(.))}.
+     *
+     * @param norms gets {@code ||J v||^2} of each sample
+     */
+    private NDArray iterated(NDArray clean, NDArray v, double[] norms) {
+      double h = DIFFERENCE * Math.sqrt(model.latentShape().size());
+      context.checkpoint();
+      NDArray other = y.seen(problem.operator().apply(model.decode(clean.add(v.mul(h)))));
+      context.checkpoint();
+      try (Linearization at = Chain.measured(problem, model, clean)) {
+        NDArray forward = other.sub(y.seen(at.value())).div(h);
+        System.arraycopy(Observation.sumsOfSquares(forward), 0, norms, 0, chains);
+        context.checkpoint();
+        return unit(at.pullback(forward));
+      }
+    }
+
+    /** The mode of a problem whose two means are drawn is a sample. */
+    private NDArray exact(NDArray clean, int i) {
+      context.checkpoint();
+      LinearOperator linear = problem.linearOperator();
+      NDArray mean = clean.add(noise(context, work, model, chains).mul(sigma[i]));
+      NDArray fresh = context.normal(work, chains, problem.operator().measurementShape());
+      double gamma = Math.min(MAX_GAMMA, sigma[i] * sigma[i] / (tau * tau));
+      return y.proximal(linear, mean, y.measurement().add(fresh.mul(tau)), gamma);
+    }
+
+    private Linearization at(NDArray u) {
+      return model.pixelSpace() ? problem.operator().at(u) : Chain.measured(problem, model, u);
+    }
+
+    private NDArray langevin(NDArray clean, double[] norms, int i) {
+      double[] eta = new double[chains];
+      double[] spread = new double[chains];
+      for (int n = 0; n < chains; n++) {
+        eta[n] = spec.stepSize() / (1 / (sigma[i] * sigma[i]) + norms[n] / (tau * tau));
+        spread[n] = Math.sqrt(2 * eta[n]);
+      }
+      NDArray u = clean.duplicate();
+      for (int k = 0; k < spec.langevinSteps(); k++) {
+        context.checkpoint();
+        NDArray before = u;
+        u =
+            TensorScope.only(
+                () -> {
+                  try (Linearization at = at(before)) {
+                    NDArray data = at.pullback(y.residualOf(at.value()));
+                    NDArray score =
+                        clean.sub(before).div(sigma[i] * sigma[i]).add(data.div(tau * tau));
+                    NDArray fresh = noise(context, work, model, chains);
+                    return before
+                        .add(Observation.scale(score, eta))
+                        .add(Observation.scale(fresh, spread));
+                  }
+                });
+        before.close();
+      }
+      return u;
+    }
   }
 
   /** Deterministic steps down to the clean picture. */

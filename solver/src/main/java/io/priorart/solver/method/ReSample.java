@@ -265,10 +265,7 @@ public final class ReSample extends LatentSolver {
           clean,
           spec.latentRate(),
           spec.latentIterations(),
-          point -> {
-            Linearization decoder = model.decodeAt(point);
-            return new Chain(decoder, problem.operator().at(decoder.value()));
-          });
+          point -> Chain.measured(problem, model, point));
     }
 
     /** AdamW on {@code MSE(y, f(point))} of each sample. */
@@ -320,24 +317,5 @@ public final class ReSample extends LatentSolver {
   /** A differentiable map from a point to a predicted measurement. */
   private interface Prediction {
     Linearization at(NDArray point);
-  }
-
-  /** {@code outer} after {@code inner}. */
-  private record Chain(Linearization inner, Linearization outer) implements Linearization {
-    @Override
-    public NDArray value() {
-      return outer.value();
-    }
-
-    @Override
-    public NDArray pullback(NDArray cotangent) {
-      return inner.pullback(outer.pullback(cotangent));
-    }
-
-    @Override
-    public void close() {
-      outer.close();
-      inner.close();
-    }
   }
 }

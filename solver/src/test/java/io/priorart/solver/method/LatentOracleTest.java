@@ -2,10 +2,12 @@ package io.priorart.solver.method;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
+import io.priorart.solver.PriorArtException;
 import io.priorart.solver.SolveContext;
 import io.priorart.solver.VelocityCurve;
 import java.util.List;
@@ -106,6 +108,46 @@ class LatentOracleTest {
         List<String> complaints = oracle.statistics(GaussianOracle.samples(x)).worseThan(target);
         assertTrue(complaints.isEmpty(), "seed " + seed + ": " + complaints);
       }
+    }
+  }
+
+  /**
+   * The step follows the norm of A(D(.)), which power iteration finds; the posterior is reached.
+   */
+  @Test
+  void daps() {
+    Daps.Spec few = Daps.METHOD.presets().get("latent");
+    Daps.Spec many = new Daps.Spec(40, 1, 150, 0.2, 0, 5, 0.05);
+    OracleTest.check(
+        4,
+        512,
+        new Daps(few),
+        (reference, random) -> new LatentReference(reference).daps(few, random),
+        List.of());
+    List<GaussianOracle.Statistics> reached =
+        OracleTest.check(
+            2,
+            256,
+            new Daps(many),
+            (reference, random) -> new LatentReference(reference).daps(many, random),
+            List.of());
+    for (GaussianOracle.Statistics s : reached) {
+      assertEquals(1, s.spread(), 0.06 + 3 * s.spreadError());
+    }
+  }
+
+  @Test
+  void latentsAreNotSampledExactly() {
+    GaussianOracle oracle = new GaussianOracle(0);
+    Daps exact = new Daps(Daps.METHOD.presets().get("exact"));
+    try (NDManager manager = NDManager.newBaseManager()) {
+      PriorArtException e =
+          assertThrows(
+              PriorArtException.class,
+              () ->
+                  exact.solve(
+                      oracle.problem(), oracle.model(manager), SolveContext.of(manager, 0)));
+      assertTrue(e.getMessage().startsWith("langevinSteps"), e.getMessage());
     }
   }
 

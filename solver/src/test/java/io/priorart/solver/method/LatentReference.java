@@ -177,4 +177,39 @@ final class LatentReference {
     }
     return times(oracle.codec, mu);
   }
+
+  /** DAPS on latents, one evaluation a level. */
+  double[] daps(Daps.Spec spec, SplittableRandom random) {
+    double[][] back = transpose(common.forward);
+    double[] top = normal(new SplittableRandom(1), GaussianOracle.D);
+    for (int i = 0; i < 1000; i++) {
+      top = times(back, times(common.forward, scaled(top, 1 / Math.sqrt(dot(top, top)))));
+    }
+    double norm = Math.sqrt(dot(top, top));
+    double tau = spec.tau() == 0 ? GaussianOracle.SIGMA : spec.tau();
+    double high = Math.min(spec.startSigma(), Math.sqrt(1 / common.alphaBar[999] - 1));
+    double low = Math.max(spec.endSigma(), Math.sqrt(1 / common.alphaBar[0] - 1));
+    double[] z = scaled(normal(random, GaussianOracle.D), high);
+    for (int i = 0; ; i++) {
+      double sigma = Reference.level(i, spec.steps(), high, low);
+      double[] estimate = common.denoise(z, sigma);
+      double eta = spec.stepSize() / (1 / (sigma * sigma) + norm / (tau * tau));
+      double[] u = estimate;
+      for (int k = 0; k < spec.langevinSteps(); k++) {
+        double[] r = plus(oracle.y, -1, times(common.forward, u));
+        double[] score =
+            plus(
+                scaled(plus(estimate, -1, u), 1 / (sigma * sigma)),
+                1 / (tau * tau),
+                times(back, r));
+        u = plus(plus(u, eta, score), Math.sqrt(2 * eta), normal(random, GaussianOracle.D));
+      }
+      if (i == spec.steps() - 1) {
+        return times(oracle.codec, u);
+      }
+      z =
+          plus(
+              u, Reference.level(i + 1, spec.steps(), high, low), normal(random, GaussianOracle.D));
+    }
+  }
 }

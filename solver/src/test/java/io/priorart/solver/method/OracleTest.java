@@ -473,7 +473,7 @@ class OracleTest {
   /**
    * @param ofPictures methods that are given the prior of pictures
    */
-  private static List<GaussianOracle.Statistics> check(
+  static List<GaussianOracle.Statistics> check(
       int seeds,
       int chains,
       LatentSolver solver,
