@@ -1,5 +1,6 @@
 package io.priorart.cli;
 
+import ai.djl.ndarray.types.Shape;
 import io.priorart.models.engine.GracefulExit;
 import io.priorart.runtime.Checkpoints;
 import io.priorart.runtime.Limits;
@@ -8,6 +9,8 @@ import io.priorart.runtime.image.Picture;
 import io.priorart.runtime.image.PictureFiles;
 import io.priorart.runtime.inversion.InversionReport;
 import io.priorart.runtime.inversion.PictureInversion;
+import io.priorart.solver.HostTensor;
+import io.priorart.solver.PriorArtException;
 import io.priorart.solver.Prompt;
 import io.priorart.solver.SolveListener;
 import io.priorart.solver.SolverMethod.Need;
@@ -51,6 +54,13 @@ final class BenchInversionCommand implements Callable<Integer> {
   private int count;
 
   @Option(
+      names = "--side",
+      defaultValue = "0",
+      paramLabel = "N",
+      description = "Take the middle NxN pixels; 0 for whole pictures. Default: ${DEFAULT-VALUE}")
+  private int side;
+
+  @Option(
       names = "--steps",
       defaultValue = "20",
       paramLabel = "N",
@@ -76,7 +86,7 @@ final class BenchInversionCommand implements Callable<Integer> {
       PictureInversion.Running running =
           new PictureInversion.Running(SolveListener.NONE, cancel, null);
       for (Path file : files()) {
-        Picture picture = PictureFiles.read(file, Limits.PIXELS);
+        Picture picture = middle(PictureFiles.read(file, Limits.PIXELS));
         for (InversionMethod<?> method : Inverters.BUILT_IN) {
           Prompt prompt =
               new Prompt(words(file), "", method.needs().contains(Need.TEXT) ? guidance : 1);
@@ -107,6 +117,24 @@ final class BenchInversionCommand implements Callable<Integer> {
         evaluations,
         report.steps().stream().mapToInt(InversionReport.Step::iterations).max().orElse(0),
         report.seconds().invert());
+  }
+
+  private Picture middle(Picture picture) {
+    int w = picture.width();
+    int h = picture.height();
+    if (side == 0) {
+      return picture;
+    }
+    if (side < 1 || side > Math.min(w, h)) {
+      throw PriorArtException.badField("side", "must be 0 to " + Math.min(w, h) + ", was " + side);
+    }
+    float[] out = new float[picture.channels() * side * side];
+    for (int row = 0; row < picture.channels() * side; row++) {
+      int y = row % side + (h - side) / 2;
+      int from = (row / side * h + y) * w + (w - side) / 2;
+      System.arraycopy(picture.pixels().values(), from, out, row * side, side);
+    }
+    return picture.withPixels(new HostTensor(new Shape(1, picture.channels(), side, side), out));
   }
 
   private static String words(Path file) {
