@@ -92,7 +92,7 @@ class Acceptance:
 
     def catalogue(self):
         services = self.client.services()
-        for service in ("RestorationService", "ArtifactService", "CatalogService"):
+        for service in ("RestorationService", "InversionService", "ArtifactService", "CatalogService"):
             assert "priorart.v1." + service in services, services
         assert "grpc.health.v1.Health" in services, services
         health = self.client.method("grpc.health.v1.Health", "Check")(
@@ -309,9 +309,24 @@ class Acceptance:
         assert self.client.method("RestorationService", "Compare")(compare, timeout=60).psnr == float("inf")
         print(f"  {alike.psnr:.2f} dB, SSIM {alike.ssim:.3f}")
 
+    def invert_and_edit(self):
+        def last(name, **fields):
+            request = self.client.message(name + "Request")(**fields)
+            return list(self.client.method("InversionService", name)(request, timeout=120))[-1].finished
+
+        method = {"name": "ddim-inversion", "steps": 4}
+        inverted = last("Invert", image={"data": self.picture}, conditioning={"prompt": "an insect"}, method=method)
+        near = inverted.report.reconstruction
+        assert len(inverted.report.steps) == 4 and near.psnr <= near.autoencoder_psnr + 0.5, inverted.report
+        same = last("Edit", noise=inverted.noise, edit={"prompt": "an insect"})
+        assert same.outputs == inverted.outputs
+        other = last("Edit", noise=inverted.noise, edit={"prompt": "a blue flag"})
+        assert other.outputs != inverted.outputs
+        print(f"  back to {near.psnr:.2f} of {near.autoencoder_psnr:.2f} dB")
+
     def run(self):
         for part in (
-            self.catalogue, self.errors, self.degrade_and_compare, self.repeated, self.large_tiff, self.cancel,
+            self.catalogue, self.errors, self.degrade_and_compare, self.invert_and_edit, self.repeated, self.large_tiff, self.cancel,
             self.slow_reader, self.death, self.many,
         ):
             print(part.__name__)
