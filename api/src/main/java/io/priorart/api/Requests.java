@@ -131,7 +131,9 @@ public final class Requests {
         v.check(
             List.of(new OperatorRequest("identity", Map.of())),
             () -> operators(wire.getOperatorsList(), wire.getMaskPolarity())),
-        v.check(0.0, () -> sigma(wire.hasNoise() ? wire.getNoise() : null)),
+        v.check(
+            io.priorart.solver.Noise.ofSigma(0),
+            () -> noise(wire.hasNoise() ? wire.getNoise() : null)),
         solver.getName().isEmpty() ? AutoSolver.NAME : solver.getName(),
         solver.getPreset().isEmpty() ? Restorer.USUAL_PRESET : solver.getPreset(),
         v.check(Map.of(), () -> parameters("solver.parameters", solver.getParameters())),
@@ -256,13 +258,14 @@ public final class Requests {
     };
   }
 
-  /** Noise on the [0,1] scale; {@code null} when it is left out. */
-  static Double sigma(Noise noise) {
+  /** {@code null} when it is left out. */
+  static io.priorart.solver.Noise noise(Noise noise) {
     if (noise == null) {
       return null;
     }
     return switch (noise.getKindCase()) {
-      case NONE -> 0.0;
+      case NONE -> new io.priorart.solver.Noise.None();
+      case POISSON -> new io.priorart.solver.Noise.Poisson(noise.getPoisson().getPeak());
       case GAUSSIAN -> {
         double sigma = noise.getGaussian().getSigma();
         if (!(sigma > 0 && sigma <= 1)) {
@@ -272,9 +275,10 @@ public final class Requests {
                   + " was "
                   + sigma);
         }
-        yield sigma;
+        yield new io.priorart.solver.Noise.Gaussian(sigma);
       }
-      case KIND_NOT_SET -> throw PriorArtException.badField("noise", "must be none or gaussian");
+      case KIND_NOT_SET ->
+          throw PriorArtException.badField("noise", "must be none, gaussian or poisson");
     };
   }
 

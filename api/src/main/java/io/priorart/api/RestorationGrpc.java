@@ -14,6 +14,7 @@ import io.priorart.runtime.image.PictureFiles;
 import io.priorart.runtime.image.PictureFormat;
 import io.priorart.runtime.service.SolveQueue;
 import io.priorart.solver.HostTensor;
+import io.priorart.solver.Noise;
 import io.priorart.solver.PriorArtException;
 import io.priorart.v1.CompareRequest;
 import io.priorart.v1.CompareResponse;
@@ -101,14 +102,15 @@ public final class RestorationGrpc implements BindableService, RestorationServic
   }
 
   private DegradeResponse degraded(DegradeRequest wire) {
-    Double sigma = Requests.sigma(wire.hasNoise() ? wire.getNoise() : null);
+    Noise asked = Requests.noise(wire.hasNoise() ? wire.getNoise() : null);
+    Noise noise = asked == null ? new Noise.None() : asked;
     PictureFormat format = Requests.format(wire.getOutput());
     Picture picture = requests.picture("image", wire.getImage());
     int depth = format.depth(wire.getOutput().hasBitDepth() ? wire.getOutput().getBitDepth() : 32);
     List<OperatorRequest> operators =
         requests.operators(wire.getOperatorsList(), wire.getMaskPolarity());
     Degrader.Degraded degraded =
-        Degrader.degrade(picture, operators, sigma == null ? 0 : sigma, wire.getSeed(), depth);
+        Degrader.degrade(picture, operators, noise, wire.getSeed(), depth);
     Images.Answer files = images.answer();
     DegradeResponse.Builder response =
         DegradeResponse.newBuilder()

@@ -24,6 +24,7 @@ class ReportMessageTest {
             withModel ? "why not" : ""),
         new Report.Conditioning("a \"cat\"\n", "", 1, "hat", 3),
         0.01,
+        withModel ? 25.0 : null,
         "projection",
         List.of(new Report.Operator("inpainting", Map.of("mask", "tensor (1, 2, 2)"))),
         new Report.Spectrum("unknown", withModel ? 2.5 : null),
@@ -47,6 +48,7 @@ class ReportMessageTest {
       Report report = report(withModel);
       io.priorart.v1.Report message = RestorationCall.report(report);
       assertEquals(withModel, message.hasModel());
+      assertEquals(withModel, message.hasPoissonPeak());
       assertEquals(Long.MAX_VALUE, message.getSamples(0).getSeed());
       assertEquals(
           20, message.getSolver().getParameters().getFieldsOrThrow("steps").getNumberValue());

@@ -7,6 +7,7 @@ import io.priorart.runtime.OperatorRequest;
 import io.priorart.runtime.image.Picture;
 import io.priorart.runtime.image.PictureFiles;
 import io.priorart.runtime.image.PictureFormat;
+import io.priorart.solver.Noise;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -38,12 +39,7 @@ final class DegradeCommand implements Callable<Integer> {
 
   @Mixin private OperatorOptions operators;
 
-  @Option(
-      names = "--sigma",
-      defaultValue = "0",
-      paramLabel = "S",
-      description = "Noise on the [0,1] pixel scale. Default: ${DEFAULT-VALUE}")
-  private double sigma;
+  @Mixin private NoiseOptions noise;
 
   @Option(
       names = "--seed",
@@ -65,7 +61,8 @@ final class DegradeCommand implements Callable<Integer> {
     Picture picture = PictureFiles.read(in, Limits.PIXELS);
     List<OperatorRequest> requests =
         operators.requests().stream().map(r -> r.resolved(Limits.PIXELS)).toList();
-    Degrader.Degraded degraded = Degrader.degrade(picture, requests, sigma, seed, depth);
+    Noise drawn = noise.noise() == null ? new Noise.None() : noise.noise();
+    Degrader.Degraded degraded = Degrader.degrade(picture, requests, drawn, seed, depth);
     List<Path> files = Degrader.write(degraded, out, force);
     long clipped = depth == 32 ? 0 : PictureFiles.clipped(degraded.measurement());
     int samples = degraded.measurement().pixels().values().length;

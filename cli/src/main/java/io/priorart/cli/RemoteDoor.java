@@ -208,8 +208,8 @@ final class RemoteDoor implements RestoreDoor {
     for (OperatorRequest operator : r.operators()) {
       request.addOperators(operator(operator));
     }
-    if (r.sigma() != null) {
-      request.setNoise(noise(r.sigma()));
+    if (r.noise() != null) {
+      request.setNoise(noise(r.noise()));
     }
     if (r.width() != 0) {
       request.setSize(Size.newBuilder().setWidth(r.width()).setHeight(r.height()));
@@ -217,10 +217,14 @@ final class RemoteDoor implements RestoreDoor {
     return request.build();
   }
 
-  private static Noise noise(double sigma) {
-    return sigma == 0
-        ? Noise.newBuilder().setNone(Noise.None.getDefaultInstance()).build()
-        : Noise.newBuilder().setGaussian(Noise.Gaussian.newBuilder().setSigma(sigma)).build();
+  private static Noise noise(io.priorart.solver.Noise noise) {
+    Noise.Builder wire = Noise.newBuilder();
+    if (noise instanceof io.priorart.solver.Noise.Poisson light) {
+      return wire.setPoisson(Noise.Poisson.newBuilder().setPeak(light.peak())).build();
+    }
+    return noise instanceof io.priorart.solver.Noise.Gaussian g && !g.isNone()
+        ? wire.setGaussian(Noise.Gaussian.newBuilder().setSigma(g.sigma())).build()
+        : wire.setNone(Noise.None.getDefaultInstance()).build();
   }
 
   private Operator operator(OperatorRequest request) {

@@ -14,6 +14,7 @@ import io.priorart.runtime.image.Picture;
 import io.priorart.runtime.image.PictureFiles;
 import io.priorart.runtime.image.PictureFormat;
 import io.priorart.solver.PriorArtException;
+import io.priorart.solver.Noise;
 import io.priorart.solver.SolveEvent;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -58,17 +59,10 @@ final class RestoreCommand implements Callable<Integer> {
   @Option(
       names = "--problem",
       paramLabel = "P.json",
-      description = "What 'degrade' wrote, instead of --operator and --sigma.")
+      description = "What 'degrade' wrote, instead of --operator and --sigma or --poisson.")
   private Path problem;
 
-  @Option(
-      names = "--sigma",
-      paramLabel = "S",
-      description = {
-        "Noise of the measurement on the [0,1] pixel scale.",
-        "Required, except for pure inpainting where it defaults to 0."
-      })
-  private Double sigma;
+  @Mixin private NoiseOptions noiseOptions;
 
   @Option(
       names = "--solver",
@@ -213,7 +207,7 @@ final class RestoreCommand implements Callable<Integer> {
     }
     List<OperatorRequest> requests;
     Path base = Path.of("");
-    Double noise = sigma;
+    Noise noise = noiseOptions.noise();
     int width = 0;
     int height = 0;
     if (problem != null) {
@@ -223,7 +217,7 @@ final class RestoreCommand implements Callable<Integer> {
       ProblemFile file = ProblemFile.read(problem);
       requests = file.operators();
       base = problem.toAbsolutePath().getParent();
-      noise = sigma == null ? Double.valueOf(file.sigma()) : sigma;
+      noise = noise == null ? file.noise() : noise;
       width = file.width();
       height = file.height();
     } else {

@@ -12,6 +12,8 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import org.apache.commons.rng.UniformRandomProvider;
+import org.apache.commons.rng.sampling.distribution.PoissonSampler;
 
 /** Makes measurements: {@code y = A(x) + noise}, with the file that says how. */
 public final class Degrader {
@@ -28,12 +30,11 @@ public final class Degrader {
   /**
    * Measures a picture.
    *
-   * @param sigma standard deviation of the noise on the [0,1] pixel scale
+   * @param noise of the measurement
    * @param bitDepth of the result: 16 or 32
    */
   public static Degraded degrade(
-      Picture picture, List<OperatorRequest> requests, double sigma, long seed, int bitDepth) {
-    Noise noise = new Noise.Gaussian(sigma);
+      Picture picture, List<OperatorRequest> requests, Noise noise, long seed, int bitDepth) {
     NoiseSource random = new NoiseSource(seed);
     Shape imageShape = new Shape(picture.channels(), picture.height(), picture.width());
     OperatorChain chain = OperatorChain.build(requests, imageShape, random);
@@ -52,19 +53,33 @@ public final class Degrader {
       shape = measured.getShape();
       y = measured.toFloatArray();
     }
-    float[] n = random.normal(shape).values();
-    HostTensor observed = chain.operator().observed();
-    for (int i = 0; i < y.length; i++) {
-      boolean seen = observed == null || observed.values()[i] != 0;
-      y[i] += seen ? (float) (noise.internalSigma() * n[i]) : 0;
-    }
+    addNoise(y, shape, chain.operator().observed(), noise, random);
     HostTensor alpha =
         picture.alpha() == null
             ? null
             : PictureFiles.resizedAlpha(picture.alpha(), (int) shape.get(2), (int) shape.get(3));
     return new Degraded(
         picture.withPixels(new HostTensor(shape, y), bitDepth, alpha),
-        new ProblemFile(described, sigma, seed, picture.width(), picture.height()));
+        new ProblemFile(described, noise, seed, picture.width(), picture.height()));
+  }
+
+  /** To the entries that are observed. */
+  private static void addNoise(
+      float[] y, Shape shape, HostTensor observed, Noise noise, NoiseSource random) {
+    UniformRandomProvider bits = random::nextLong;
+    float[] n = noise instanceof Noise.Poisson ? null : random.normal(shape).values();
+    for (int i = 0; i < y.length; i++) {
+      if (observed != null && observed.values()[i] == 0) {
+        continue;
+      }
+      if (noise instanceof Noise.Poisson light) {
+        double mean = light.peak() * Math.max(0, (y[i] + 1) / 2);
+        double counts = mean == 0 ? 0 : PoissonSampler.of(bits, mean).sample();
+        y[i] = (float) (2 * counts / light.peak() - 1);
+      } else {
+        y[i] += (float) (noise.internalSigma(1) * n[i]);
+      }
+    }
   }
 
   /**
@@ -95,7 +110,7 @@ public final class Degrader {
     }
     PictureFiles.write(degraded.measurement(), out, force);
     ProblemFile p = degraded.problem();
-    new ProblemFile(operators, p.sigma(), p.seed(), p.width(), p.height())
+    new ProblemFile(operators, p.noise(), p.seed(), p.width(), p.height())
         .write(problemPath, force);
     written.add(problemPath);
     return written;

@@ -5,6 +5,7 @@ import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.SerializationFeature;
 import io.priorart.runtime.image.PictureFiles;
 import io.priorart.solver.ErrorKind;
+import io.priorart.solver.Noise;
 import io.priorart.solver.PriorArtException;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -20,13 +21,13 @@ import java.util.Map;
  * of it.
  *
  * @param operators tensor parameters are file names relative to this file
- * @param sigma noise on the [0,1] pixel scale
+ * @param noise of the measurement
  * @param seed that drew operators and noise
  * @param width of the picture that was measured
  * @param height of the picture that was measured
  */
 public record ProblemFile(
-    List<OperatorRequest> operators, double sigma, long seed, int width, int height) {
+    List<OperatorRequest> operators, Noise noise, long seed, int width, int height) {
   private static final int FORMAT = 1;
   private static final ObjectMapper JSON =
       new ObjectMapper().enable(SerializationFeature.INDENT_OUTPUT);
@@ -52,7 +53,11 @@ public record ProblemFile(
       list.add(Map.of("name", o.name(), "parameters", o.parameters()));
     }
     json.put("operators", list);
-    json.put("sigma", sigma);
+    if (noise instanceof Noise.Poisson light) {
+      json.put("poisson", light.peak());
+    } else {
+      json.put("sigma", noise.internalSigma(1) / 2);
+    }
     json.put("seed", seed);
     json.put("width", width);
     json.put("height", height);
@@ -91,7 +96,9 @@ public record ProblemFile(
     }
     return new ProblemFile(
         operators,
-        number(file, json, "sigma").asDouble(),
+        json.has("poisson")
+            ? new Noise.Poisson(number(file, json, "poisson").asDouble())
+            : Noise.ofSigma(number(file, json, "sigma").asDouble()),
         number(file, json, "seed").asLong(),
         number(file, json, "width").asInt(),
         number(file, json, "height").asInt());

@@ -4,6 +4,7 @@ import com.fasterxml.jackson.annotation.JsonInclude;
 import io.priorart.models.Prior;
 import io.priorart.solver.EvaluationCounts;
 import io.priorart.solver.HostTensor;
+import io.priorart.solver.Noise;
 import io.priorart.solver.Prompt;
 import io.priorart.solver.method.SpectrumCheck;
 import java.util.ArrayList;
@@ -18,7 +19,9 @@ import java.util.Map;
  *
  * @param input file restored; {@code null} when it came in a request
  * @param model {@code null} when no model ran
- * @param sigma noise of the measurement on the [0,1] pixel scale
+ * @param sigma noise of the measurement on the [0,1] pixel scale; of counted light the root of its
+ *     mean square
+ * @param poissonPeak counts that 1 stands for; {@code null} for other noise
  * @param finish projection or none
  * @param batch samples that were solved at a time
  * @param peakResidentBytes of the process so far; 0 where the system does not tell
@@ -29,6 +32,7 @@ public record Report(
     Solver solver,
     Conditioning conditioning,
     double sigma,
+    @JsonInclude(JsonInclude.Include.NON_NULL) Double poissonPeak,
     String finish,
     List<Operator> operators,
     Spectrum measurementSpectrum,
@@ -153,7 +157,8 @@ public record Report(
         model == null ? null : new Model(model.name(), model.hash(), lower(model.precision())),
         new Solver(restoration.solver(), request.preset(), restoration.solverParameters(), choice),
         Conditioning.of(request.prompt()),
-        request.sigma() == null ? 0 : request.sigma(),
+        restoration.sigma(),
+        request.noise() instanceof Noise.Poisson p ? p.peak() : null,
         request.finish() ? "projection" : "none",
         request.operators().stream().map(Report::operator).toList(),
         new Spectrum(
@@ -176,6 +181,7 @@ public record Report(
         solver,
         conditioning,
         sigma,
+        poissonPeak,
         finish,
         operators,
         measurementSpectrum,

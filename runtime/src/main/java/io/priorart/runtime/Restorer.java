@@ -55,7 +55,7 @@ public final class Restorer {
    * What to do with a measurement.
    *
    * @param operators file parameters already read
-   * @param sigma on the [0,1] pixel scale; {@code null} = 0, allowed for pure inpainting only
+   * @param noise of the measurement; {@code null} is none, allowed for pure inpainting only
    * @param solver a method's id
    * @param preset one of the method's presets
    * @param parameters of the method, over the preset
@@ -66,7 +66,7 @@ public final class Restorer {
    */
   public record Request(
       List<OperatorRequest> operators,
-      Double sigma,
+      Noise noise,
       String solver,
       String preset,
       Map<String, ?> parameters,
@@ -81,7 +81,7 @@ public final class Restorer {
     public Request withOperators(List<OperatorRequest> others) {
       return new Request(
           others,
-          sigma,
+          noise,
           solver,
           preset,
           parameters,
@@ -98,7 +98,7 @@ public final class Restorer {
     Request withSolver(String otherSolver, String otherPreset) {
       return new Request(
           operators,
-          sigma,
+          noise,
           otherSolver,
           otherPreset,
           parameters,
@@ -118,7 +118,7 @@ public final class Restorer {
 
     /** Whether known pixels come back unchanged. */
     public boolean keepsKnownPixels() {
-      return pureInpainting() && (sigma == null || sigma == 0);
+      return pureInpainting() && (noise == null || noise.isNone());
     }
   }
 
@@ -149,12 +149,14 @@ public final class Restorer {
    *
    * @param batch how many were solved at a time
    * @param solverParameters every parameter used
+   * @param sigma of the measurement's noise on the [0,1] pixel scale
    * @param spectrum whether the measurement looks like the declared operator's
    */
   public record Restoration(
       List<Sample> samples,
       String solver,
       Map<String, Object> solverParameters,
+      double sigma,
       SpectrumCheck spectrum,
       int batch) {
     /** Mean of the samples. */
@@ -280,13 +282,11 @@ public final class Restorer {
   }
 
   private static Noise noise(Request request) {
-    if (request.sigma() == null && !request.pureInpainting()) {
+    if (request.noise() == null && !request.pureInpainting()) {
       throw PriorArtException.badField(
           "sigma", "is required (on the [0,1] pixel scale) for all but pure inpainting");
     }
-    return request.sigma() == null || request.sigma() == 0
-        ? new Noise.None()
-        : new Noise.Gaussian(request.sigma());
+    return request.noise() == null ? new Noise.None() : request.noise();
   }
 
   /**
@@ -402,7 +402,12 @@ public final class Restorer {
       }
     }
     return new Restoration(
-        samples, method.id(), ParameterSchema.of(method.spec()).values(spec), spectrum, batch);
+        samples,
+        method.id(),
+        ParameterSchema.of(method.spec()).values(spec),
+        problem.sigma(),
+        spectrum,
+        batch);
   }
 
   private static <P extends Record> P spec(SolverMethod<P> method, Request request) {
@@ -538,7 +543,7 @@ public final class Restorer {
     return new Sample(
         seed,
         written,
-        Verdict.of(problem.noise().internalSigma() > 0, ratioBefore, ratioAfter, move),
+        Verdict.of(!problem.noise().isNone(), ratioBefore, ratioAfter, move),
         gamma,
         request.keepsKnownPixels() ? changedKnownPixels(written, original, problem) : -1,
         counts,

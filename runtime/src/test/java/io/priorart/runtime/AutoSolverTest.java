@@ -11,6 +11,7 @@ import io.priorart.models.Prior;
 import io.priorart.models.PriorTraits;
 import io.priorart.runtime.image.Picture;
 import io.priorart.solver.ErrorKind;
+import io.priorart.solver.Noise;
 import io.priorart.solver.HostTensor;
 import io.priorart.solver.PriorArtException;
 import io.priorart.solver.Prompt;
@@ -26,7 +27,7 @@ class AutoSolverTest {
       String operator, String solver, String preset, Map<String, ?> parameters, int samples) {
     return new Restorer.Request(
         List.of(new OperatorRequest(operator, Map.of())),
-        0.01,
+        Noise.ofSigma(0.01),
         solver,
         preset,
         parameters,

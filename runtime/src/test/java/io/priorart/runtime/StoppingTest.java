@@ -11,6 +11,7 @@ import io.priorart.models.Prior;
 import io.priorart.models.engine.CompileOptions;
 import io.priorart.runtime.image.Picture;
 import io.priorart.solver.ErrorKind;
+import io.priorart.solver.Noise;
 import io.priorart.solver.HostTensor;
 import io.priorart.solver.NoiseSource;
 import io.priorart.solver.PriorArtException;
@@ -42,7 +43,7 @@ class StoppingTest {
     Restorer.Request request =
         new Restorer.Request(
             List.of(new OperatorRequest("identity", Map.of())),
-            0.1,
+            Noise.ofSigma(0.1),
             "tv",
             "fast",
             Map.of(),
@@ -99,7 +100,7 @@ class StoppingTest {
     Restorer.Request request =
         new Restorer.Request(
             List.of(new OperatorRequest("identity", Map.of())),
-            0.1,
+            Noise.ofSigma(0.1),
             "prox-diffusion",
             "fast",
             Map.of(),

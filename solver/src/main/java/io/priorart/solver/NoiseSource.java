@@ -81,6 +81,11 @@ public sealed class NoiseSource {
     return random.nextDouble();
   }
 
+  /** 64 uniform bits, for samplers of other distributions. */
+  public long nextLong() {
+    return random.nextLong();
+  }
+
   /** Uniform in {@code 0..bound-1}. */
   public int below(int bound) {
     return random.nextInt(bound);

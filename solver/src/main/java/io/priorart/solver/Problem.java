@@ -37,8 +37,27 @@ public record Problem(
    * still has a scale.
    */
   public double effectiveSigma() {
-    double sigma = noise.internalSigma();
+    double sigma = noise.internalSigma(intensity());
     return Math.max(1e-4, Math.sqrt(sigma * sigma + quantizationStep * quantizationStep / 12));
+  }
+
+  /** The noise's standard deviation on the [0,1] pixel scale, at this measurement's intensity. */
+  public double sigma() {
+    return noise.internalSigma(intensity()) / 2;
+  }
+
+  /** Mean of the observed entries on the [0,1] scale. */
+  private double intensity() {
+    HostTensor observed = operator.observed();
+    double sum = 0;
+    long count = 0;
+    for (int i = 0; i < measurement.values().length; i++) {
+      if (observed == null || observed.values()[i] != 0) {
+        sum += (measurement.values()[i] + 1) / 2;
+        count++;
+      }
+    }
+    return count == 0 ? 0 : sum / count;
   }
 
   /**

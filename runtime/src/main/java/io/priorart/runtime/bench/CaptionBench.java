@@ -11,6 +11,7 @@ import io.priorart.runtime.Stopping;
 import io.priorart.runtime.image.Picture;
 import io.priorart.runtime.image.PictureFiles;
 import io.priorart.solver.ErrorKind;
+import io.priorart.solver.Noise;
 import io.priorart.solver.PriorArtException;
 import io.priorart.solver.Prompt;
 import java.io.IOException;
@@ -130,7 +131,7 @@ public final class CaptionBench {
       Picture truth = PictureFiles.read(one.file(), Limits.PIXELS);
       long seed = plan.seed() + i;
       Degrader.Degraded measured =
-          Degrader.degrade(truth, plan.task().measured(), plan.task().sigma(), seed, 32);
+          Degrader.degrade(truth, plan.task().measured(), Noise.ofSigma(plan.task().sigma()), seed, 32);
       String other = chosen.get((i + 1) % chosen.size()).caption();
       double[] psnr = new double[3];
       String[] prompts = {"", one.caption(), other};
@@ -159,7 +160,7 @@ public final class CaptionBench {
     Restorer.Request request =
         new Restorer.Request(
             measured.problem().operators(),
-            plan.task().sigma(),
+            Noise.ofSigma(plan.task().sigma()),
             plan.solver(),
             plan.preset(),
             plan.parameters(),

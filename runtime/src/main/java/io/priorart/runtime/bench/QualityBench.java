@@ -19,6 +19,7 @@ import io.priorart.runtime.Stopping;
 import io.priorart.runtime.image.Picture;
 import io.priorart.runtime.image.PictureFiles;
 import io.priorart.solver.ErrorKind;
+import io.priorart.solver.Noise;
 import io.priorart.solver.EvaluationCounts;
 import io.priorart.solver.ParameterSchema;
 import io.priorart.solver.PriorArtException;
@@ -304,7 +305,7 @@ public final class QualityBench {
       Map<String, String> parameters,
       Picture truth,
       long seed) {
-    Degrader.Degraded degraded = Degrader.degrade(truth, task.measured(), task.sigma(), seed, 32);
+    Degrader.Degraded degraded = Degrader.degrade(truth, task.measured(), Noise.ofSigma(task.sigma()), seed, 32);
     List<OperatorRequest> told = task.control() ? task.declared() : degraded.problem().operators();
     return new Solved(
         degraded.measurement(),
@@ -312,7 +313,7 @@ public final class QualityBench {
             degraded.measurement(),
             new Restorer.Request(
                 told,
-                task.sigma(),
+                Noise.ofSigma(task.sigma()),
                 contender.method().id(),
                 preset,
                 parameters,

@@ -61,8 +61,19 @@ public final class PictureInversion {
    * When to stop, and whom to tell.
    *
    * @param budget for all of it; {@code null} for none
+   * @param beganNanos when it began to be spent
    */
-  public record Running(SolveListener listener, BooleanSupplier cancelled, Duration budget) {}
+  public record Running(
+      SolveListener listener, BooleanSupplier cancelled, Duration budget, long beganNanos) {
+    /** From now. */
+    public Running(SolveListener listener, BooleanSupplier cancelled, Duration budget) {
+      this(listener, cancelled, budget, System.nanoTime());
+    }
+
+    private Duration left() {
+      return budget == null ? null : budget.minusNanos(System.nanoTime() - beganNanos);
+    }
+  }
 
   /**
    * An inversion.
@@ -165,7 +176,7 @@ public final class PictureInversion {
       NDArray clean = model.encode(picture.inColour().pixels().to(manager));
       long begin = System.nanoTime();
       Inversion found = method.create().apply(spec).invert(model, clean, context);
-      long found0 = System.nanoTime();
+      long invertedNanos = System.nanoTime();
       InvertedPicture inverted =
           new InvertedPicture(
               HostTensor.of(found.noise()),
@@ -200,7 +211,7 @@ public final class PictureInversion {
               found.steps().stream().map(PictureInversion::told).toList(),
               near,
               Report.Evaluations.of(model.counts().minus(before)),
-              new InversionReport.Seconds(seconds(begin, found0), seconds(found0))));
+              new InversionReport.Seconds(seconds(begin, invertedNanos), seconds(invertedNanos))));
     }
   }
 
@@ -406,7 +417,7 @@ public final class PictureInversion {
   private static SolveContext context(
       NDManager manager, Conditioning conditioning, Running running) {
     return new SolveContext(
-        manager, conditioning, 0, running.listener(), running.cancelled(), running.budget());
+        manager, conditioning, 0, running.listener(), running.cancelled(), running.left());
   }
 
   private static Picture picture(NDArray pixels) {

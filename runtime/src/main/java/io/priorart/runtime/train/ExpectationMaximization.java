@@ -176,7 +176,7 @@ public final class ExpectationMaximization {
             : Map.of("exponent", 2.5, "draw", true);
     return new Restorer.Request(
         p.operators(),
-        p.sigma(),
+        p.noise(),
         hasPrior ? THEN : FIRST,
         Restorer.USUAL_PRESET,
         parameters,
@@ -276,7 +276,7 @@ public final class ExpectationMaximization {
                 .toList();
         Picture measured = PictureFiles.read(picture, Limits.PIXELS);
         return new Observation(
-            stem, measured, new ProblemFile(operators, p.sigma(), p.seed(), p.width(), p.height()));
+            stem, measured, new ProblemFile(operators, p.noise(), p.seed(), p.width(), p.height()));
       }
     }
     throw PriorArtException.badField(

@@ -23,6 +23,7 @@ import io.priorart.runtime.RestoreListener;
 import io.priorart.runtime.Restorer;
 import io.priorart.runtime.Stopping;
 import io.priorart.solver.HostTensor;
+import io.priorart.solver.Noise;
 import io.priorart.solver.Prompt;
 import java.awt.color.ColorSpace;
 import java.awt.color.ICC_Profile;
@@ -462,12 +463,12 @@ class AttachmentsTest {
     Attachments all = new Attachments(SRGB, camera(ByteOrder.LITTLE_ENDIAN, 1), Map.of());
     var hole = OperatorRequest.parse("inpainting:box=1,1,2,2");
     Picture measured =
-        Degrader.degrade(picture(3, 8, false, all), List.of(hole), 0, 1, 16).measurement();
+        Degrader.degrade(picture(3, 8, false, all), List.of(hole), Noise.ofSigma(0), 1, 16).measurement();
     assertSame(all, measured.attachments());
     var request =
         new Restorer.Request(
             List.of(hole),
-            0.0,
+            Noise.ofSigma(0),
             "opencv-telea",
             "fast",
             Map.of(),

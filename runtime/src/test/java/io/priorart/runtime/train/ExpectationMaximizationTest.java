@@ -17,6 +17,7 @@ import io.priorart.runtime.OperatorRequest;
 import io.priorart.runtime.image.Picture;
 import io.priorart.runtime.image.PictureFiles;
 import io.priorart.solver.HostTensor;
+import io.priorart.solver.Noise;
 import io.priorart.solver.PriorArtException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -46,7 +47,7 @@ class ExpectationMaximizationTest {
           Degrader.degrade(
               clean,
               List.of(new OperatorRequest("inpainting", Map.of("random", 0.5))),
-              0.01,
+              Noise.ofSigma(0.01),
               k,
               32);
       Degrader.write(degraded, dir.resolve("data/" + k + ".tif"), false);

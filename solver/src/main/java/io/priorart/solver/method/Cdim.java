@@ -3,19 +3,23 @@ package io.priorart.solver.method;
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDList;
 import ai.djl.ndarray.NDManager;
+import ai.djl.ndarray.types.Shape;
 import io.priorart.solver.Citation;
+import io.priorart.solver.HostTensor;
 import io.priorart.solver.LatentDiffusionModel;
 import io.priorart.solver.LinearOperator;
 import io.priorart.solver.Linearization;
+import io.priorart.solver.Noise;
 import io.priorart.solver.NoiseSchedule;
 import io.priorart.solver.Parameter;
 import io.priorart.solver.ParameterSchema;
 import io.priorart.solver.Problem;
 import io.priorart.solver.SolveContext;
-import io.priorart.solver.SolverMethod;
 import io.priorart.solver.SolverMethod.Need;
+import io.priorart.solver.SolverMethod;
 import io.priorart.solver.TensorScope;
 import io.priorart.solver.TimestepSpacing;
+import io.priorart.solver.operator.WeightedOperator;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -43,6 +47,10 @@ import java.util.Set;
  * with the smallest {@code eta} that reaches the band: A being linear, {@code ||A (x - eta g) -
  * y||^2} is a quadratic in {@code eta}; where it does not reach the band, its minimum is taken. A
  * DDIM step costs one evaluation, a projection one with its pullback.
+ *
+ * <p>Of counted light ({@link Noise.Poisson}) {@code A} and {@code y} are divided by the deviation of
+ * each entry, {@code sqrt(max(y, 1/peak) / peak)} on the [0,1] scale, so that the statistics are
+ * those of Pearson's residuals, as in the paper.
  *
  * <p>Deviations, and why: {@code ||A^T y||^2} is computed, not estimated; the traces are those of
  * the mask, or come from fixed probes once a solve, where the released code draws them again at
@@ -100,9 +108,10 @@ public final class Cdim extends LatentSolver {
       SolveContext context,
       NDManager work,
       int chains) {
-    LinearOperator operator = problem.linearOperator();
     requirePixelSpace(model);
-    Observation y = new Observation(problem, work, chains);
+    Problem even = problem.noise() instanceof Noise.Poisson light ? even(problem, light) : problem;
+    LinearOperator operator = even.linearOperator();
+    Observation y = new Observation(even, work, chains);
     NoiseSchedule schedule = model.schedule();
     int[] timesteps = schedule.timesteps(spec.steps(), TimestepSpacing.LEADING);
     Statistics statistics = new Statistics(y, operator);
@@ -183,6 +192,38 @@ public final class Cdim extends LatentSolver {
         }
       }
     };
+  }
+
+  /** The same problem with noise that has one deviation: entries over their own. */
+  private static Problem even(Problem problem, Noise.Poisson light) {
+    LinearOperator operator = problem.linearOperator();
+    HostTensor observed = operator.observed();
+    float[] y = problem.measurement().values();
+    double[] variance = new double[y.length];
+    double sum = 0;
+    long count = 0;
+    for (int i = 0; i < y.length; i++) {
+      // where nothing was counted there may have been light: one count's variance
+      variance[i] = Math.max((y[i] + 1) / 2, 1 / light.peak()) / light.peak();
+      if (observed == null || observed.values()[i] != 0) {
+        sum += variance[i];
+        count++;
+      }
+    }
+    // no pixel scale is wider than 1
+    double sigma = Math.min(1, Math.sqrt(sum / Math.max(1, count)));
+    float[] weights = new float[y.length];
+    float[] weighed = new float[y.length];
+    for (int i = 0; i < y.length; i++) {
+      weights[i] = (float) (sigma / Math.sqrt(variance[i]));
+      weighed[i] = weights[i] * y[i];
+    }
+    Shape shape = problem.measurement().shape();
+    return new Problem(
+        new WeightedOperator(operator, new HostTensor(shape, weights)),
+        new HostTensor(shape, weighed),
+        new Noise.Gaussian(sigma),
+        problem.quantizationStep());
   }
 
   private static boolean all(double[] squares, double bound) {

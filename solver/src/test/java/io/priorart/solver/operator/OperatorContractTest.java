@@ -93,12 +93,25 @@ class OperatorContractTest {
       LinearOperator small = build("super-resolution", Map.of("factor", 2), shape);
       LinearOperator lossy = build("inpainting", Map.of("random", 0.3), small.measurementShape());
       cases.add(
+          new Case("weighted " + shape, "composed", new WeightedOperator(blur, weights(blur))));
+      cases.add(
           new Case(
               "composed " + shape,
               "composed",
               (LinearOperator) ComposedOperator.of(List.of(blur, small, lossy))));
     }
     return cases.stream();
+  }
+
+  /** The same for all channels, as {@link #matrix} wants them. */
+  private static HostTensor weights(LinearOperator a) {
+    Shape shape = new Shape(1).addAll(a.measurementShape());
+    float[] values = new float[(int) shape.size()];
+    int plane = (int) (shape.get(2) * shape.get(3));
+    for (int i = 0; i < values.length; i++) {
+      values[i] = 0.5f + i % plane % 5 / 4f;
+    }
+    return new HostTensor(shape, values);
   }
 
   private static HostTensor stripes(Shape shape) {

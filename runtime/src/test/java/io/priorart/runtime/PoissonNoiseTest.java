@@ -1,0 +1,113 @@
+package io.priorart.runtime;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import ai.djl.ndarray.types.Shape;
+import io.priorart.runtime.image.Picture;
+import io.priorart.solver.HostTensor;
+import io.priorart.solver.Noise;
+import io.priorart.solver.PriorArtException;
+import io.priorart.solver.Prompt;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Map;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** Counted light, from the measurement to the verdict. */
+class PoissonNoiseTest {
+  private static final int SIDE = 96;
+
+  @TempDir private Path dir;
+
+  private static Picture flat(double intensity) {
+    float[] values = new float[3 * SIDE * SIDE];
+    Arrays.fill(values, (float) (2 * intensity - 1));
+    return new Picture(new HostTensor(new Shape(1, 3, SIDE, SIDE), values), 32, null);
+  }
+
+  private static Degrader.Degraded degraded(double intensity, double peak, String operator) {
+    List<OperatorRequest> operators =
+        List.of(
+            new OperatorRequest(
+                operator, operator.equals("inpainting") ? Map.of("random", 0.5) : Map.of()));
+    return Degrader.degrade(flat(intensity), operators, new Noise.Poisson(peak), 3, 32);
+  }
+
+  @Test
+  void meanAndVarianceAreThoseOfCounts() {
+    for (double peak : new double[] {1, 20, 1000}) {
+      for (double intensity : new double[] {0, 0.1, 0.9}) {
+        float[] y = degraded(intensity, peak, "identity").measurement().pixels().values();
+        double sum = 0;
+        double squares = 0;
+        for (float v : y) {
+          double v01 = (v + 1) / 2;
+          double counts = v01 * peak;
+          assertEquals(Math.rint(counts), counts, 1e-3);
+          sum += v01;
+          squares += (v01 - intensity) * (v01 - intensity);
+        }
+        double variance = intensity / peak;
+        assertEquals(intensity, sum / y.length, 5 * Math.sqrt(variance / y.length) + 1e-6);
+        assertEquals(variance, squares / y.length, 0.06 * variance + 1e-9);
+      }
+    }
+  }
+
+  @Test
+  void whatIsMissingIsNotCounted() {
+    Degrader.Degraded d = degraded(0.5, 10, "inpainting");
+    HostTensor mask = (HostTensor) d.problem().operators().get(0).parameters().get("mask");
+    for (int i = 0; i < mask.values().length; i++) {
+      if (mask.values()[i] == 1) {
+        assertEquals(0, d.measurement().pixels().values()[i]);
+      }
+    }
+  }
+
+  @Test
+  void theProblemFileKeepsThePeak() {
+    ProblemFile problem = degraded(0.5, 12.5, "identity").problem();
+    problem.write(dir.resolve("p.json"), false);
+    assertEquals(new Noise.Poisson(12.5), ProblemFile.read(dir.resolve("p.json")).noise());
+    PriorArtException e = assertThrows(PriorArtException.class, () -> new Noise.Poisson(0.5));
+    assertTrue(e.getMessage().startsWith("poisson: must be 1 to 1000000"), e.getMessage());
+  }
+
+  /** The truth itself is consistent with its counts, and the report tells what was taken. */
+  @Test
+  void theVerdictKnowsTheNoise() {
+    Degrader.Degraded d = degraded(0.4, 25, "identity");
+    Restorer.Request request =
+        new Restorer.Request(
+            List.of(new OperatorRequest("identity", Map.of())),
+            new Noise.Poisson(25),
+            "tv",
+            "fast",
+            Map.of("strength", 100),
+            null,
+            true,
+            Prompt.NONE,
+            0,
+            1,
+            0,
+            0);
+    Restorer.Restoration restored =
+        Restorer.restore(
+            d.measurement(),
+            request,
+            () -> {
+              throw new AssertionError("tv needs no model");
+            },
+            32,
+            RestoreListener.NONE,
+            Stopping.never());
+    assertEquals(Math.sqrt(0.4 / 25), restored.sigma(), 2e-3);
+    // smoothed to the flat picture that it was
+    assertEquals(1, restored.samples().get(0).verdict().ratioBefore(), 0.03);
+  }
+}
