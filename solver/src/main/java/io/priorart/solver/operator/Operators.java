@@ -15,6 +15,7 @@ public final class Operators {
           MotionBlur.KIND,
           CustomBlur.KIND,
           Grayscale.KIND,
+          SparseViewCt.KIND,
           Identity.KIND);
 
   private Operators() {}

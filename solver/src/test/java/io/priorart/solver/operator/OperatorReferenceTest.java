@@ -377,4 +377,29 @@ class OperatorReferenceTest {
                   }));
     }
   }
+
+  /** Of ones: columns and rows along the axes, and all that there is in every direction. */
+  @Test
+  void projectionsAreSumsAlongRays() {
+    int side = 7;
+    LinearOperator ct = new SparseViewCt(4).on(new Shape(1, side, side));
+    int detectors = (int) ct.measurementShape().get(2);
+    assertEquals(11, detectors);
+    try (NDManager manager = NDManager.newBaseManager()) {
+      float[] y = ct.apply(manager.ones(new Shape(1, 1, side, side))).toFloatArray();
+      for (int k = 0; k < 4; k++) {
+        double total = 0;
+        for (int d = 0; d < detectors; d++) {
+          double value = y[k * detectors + d] * side * Math.sqrt(2);
+          total += value;
+          boolean along = k % 2 == 0;
+          assertEquals(y[k * detectors + detectors - 1 - d], y[k * detectors + d], 1e-6);
+          if (along) {
+            assertEquals(Math.abs(d - detectors / 2) <= side / 2 ? side : 0, value, 1e-4);
+          }
+        }
+        assertEquals(side * side, total, 1e-3);
+      }
+    }
+  }
 }
