@@ -109,8 +109,7 @@ public final class RestorationGrpc implements BindableService, RestorationServic
     int depth = format.depth(wire.getOutput().hasBitDepth() ? wire.getOutput().getBitDepth() : 32);
     List<OperatorRequest> operators =
         requests.operators(wire.getOperatorsList(), wire.getMaskPolarity());
-    Degrader.Degraded degraded =
-        Degrader.degrade(picture, operators, noise, wire.getSeed(), depth);
+    Degrader.Degraded degraded = Degrader.degrade(picture, operators, noise, wire.getSeed(), depth);
     Images.Answer files = images.answer();
     DegradeResponse.Builder response =
         DegradeResponse.newBuilder()

@@ -26,6 +26,8 @@ final class NoiseOptions {
     if (sigma != null && poisson != null) {
       throw PriorArtException.badField("poisson", "and --sigma exclude each other");
     }
-    return poisson != null ? new Noise.Poisson(poisson) : sigma != null ? Noise.ofSigma(sigma) : null;
+    return poisson != null
+        ? new Noise.Poisson(poisson)
+        : sigma != null ? Noise.ofSigma(sigma) : null;
   }
 }

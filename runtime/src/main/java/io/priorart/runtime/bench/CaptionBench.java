@@ -131,7 +131,8 @@ public final class CaptionBench {
       Picture truth = PictureFiles.read(one.file(), Limits.PIXELS);
       long seed = plan.seed() + i;
       Degrader.Degraded measured =
-          Degrader.degrade(truth, plan.task().measured(), Noise.ofSigma(plan.task().sigma()), seed, 32);
+          Degrader.degrade(
+              truth, plan.task().measured(), Noise.ofSigma(plan.task().sigma()), seed, 32);
       String other = chosen.get((i + 1) % chosen.size()).caption();
       double[] psnr = new double[3];
       String[] prompts = {"", one.caption(), other};

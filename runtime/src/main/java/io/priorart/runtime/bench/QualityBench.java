@@ -19,8 +19,8 @@ import io.priorart.runtime.Stopping;
 import io.priorart.runtime.image.Picture;
 import io.priorart.runtime.image.PictureFiles;
 import io.priorart.solver.ErrorKind;
-import io.priorart.solver.Noise;
 import io.priorart.solver.EvaluationCounts;
+import io.priorart.solver.Noise;
 import io.priorart.solver.ParameterSchema;
 import io.priorart.solver.PriorArtException;
 import io.priorart.solver.Prompt;
@@ -305,7 +305,8 @@ public final class QualityBench {
       Map<String, String> parameters,
       Picture truth,
       long seed) {
-    Degrader.Degraded degraded = Degrader.degrade(truth, task.measured(), Noise.ofSigma(task.sigma()), seed, 32);
+    Degrader.Degraded degraded =
+        Degrader.degrade(truth, task.measured(), Noise.ofSigma(task.sigma()), seed, 32);
     List<OperatorRequest> told = task.control() ? task.declared() : degraded.problem().operators();
     return new Solved(
         degraded.measurement(),

@@ -463,7 +463,8 @@ class AttachmentsTest {
     Attachments all = new Attachments(SRGB, camera(ByteOrder.LITTLE_ENDIAN, 1), Map.of());
     var hole = OperatorRequest.parse("inpainting:box=1,1,2,2");
     Picture measured =
-        Degrader.degrade(picture(3, 8, false, all), List.of(hole), Noise.ofSigma(0), 1, 16).measurement();
+        Degrader.degrade(picture(3, 8, false, all), List.of(hole), Noise.ofSigma(0), 1, 16)
+            .measurement();
     assertSame(all, measured.attachments());
     var request =
         new Restorer.Request(

@@ -15,8 +15,8 @@ import io.priorart.solver.Parameter;
 import io.priorart.solver.ParameterSchema;
 import io.priorart.solver.Problem;
 import io.priorart.solver.SolveContext;
-import io.priorart.solver.SolverMethod.Need;
 import io.priorart.solver.SolverMethod;
+import io.priorart.solver.SolverMethod.Need;
 import io.priorart.solver.TensorScope;
 import io.priorart.solver.TimestepSpacing;
 import io.priorart.solver.operator.WeightedOperator;
@@ -48,8 +48,8 @@ import java.util.Set;
  * y||^2} is a quadratic in {@code eta}; where it does not reach the band, its minimum is taken. A
  * DDIM step costs one evaluation, a projection one with its pullback.
  *
- * <p>Of counted light ({@link Noise.Poisson}) {@code A} and {@code y} are divided by the deviation of
- * each entry, {@code sqrt(max(y, 1/peak) / peak)} on the [0,1] scale, so that the statistics are
+ * <p>Of counted light ({@link Noise.Poisson}) {@code A} and {@code y} are divided by the deviation
+ * of each entry, {@code sqrt(max(y, 1/peak) / peak)} on the [0,1] scale, so that the statistics are
  * those of Pearson's residuals, as in the paper.
  *
  * <p>Deviations, and why: {@code ||A^T y||^2} is computed, not estimated; the traces are those of

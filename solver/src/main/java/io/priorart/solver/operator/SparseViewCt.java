@@ -14,7 +14,9 @@ import java.util.Map;
  * along the angle {@code k pi / n}; a pixel's value falls onto the two detectors beside the point
  * that its centre is projected to, in proportion (pixel-driven projection, linear interpolation),
  *
- * <pre>  t = (x - cx) cos a + (y - cy) sin a,   detectors 1 pixel wide, as many as the diagonal is long</pre>
+ * <pre>
+ *   t = (x - cx) cos a + (y - cy) sin a,   detectors 1 pixel wide, as many as the diagonal is long
+ * </pre>
  *
  * and sums are divided by the diagonal, so that a measurement of values in [-1,1] lies there, too.
  * The measurement's rows are the views, its columns the detectors.

@@ -201,7 +201,8 @@ class OperatorContractTest {
 
   /** Fourier transforms and the host drop the graph; the transposed matrix vouches for those. */
   static Stream<Case> differentiable() {
-    return cases().filter(c -> !Set.of("motion-blur", "custom-blur", "sparse-view-ct").contains(c.id));
+    return cases()
+        .filter(c -> !Set.of("motion-blur", "custom-blur", "sparse-view-ct").contains(c.id));
   }
 
   @ParameterizedTest
