@@ -38,6 +38,7 @@ public final class Failures {
   private static final Map<String, String> FIELDS =
       Map.of(
           "sigma", "noise.gaussian.sigma",
+          "poisson", "noise.poisson.peak",
           "preset", "solver.preset",
           "steps", "solver.steps",
           "guidance-scale", "conditioning.guidance_scale",
@@ -45,7 +46,8 @@ public final class Failures {
           "suppress-iterations", "conditioning.suppress_iterations",
           "bit-depth", "output.bit_depth");
 
-  private static final Pattern SOLVER = Pattern.compile("solver\\.(?!steps$|preset$|name$)(\\w+)");
+  private static final Pattern SOLVER =
+      Pattern.compile("(solver|method)\\.(?!steps$|preset$|name$)(\\w+)");
   private static final Pattern OPERATOR = Pattern.compile("(operators\\[\\d+])\\.(\\w+)");
 
   private final MeterRegistry meters;
@@ -171,7 +173,7 @@ public final class Failures {
   static String wirePath(String field) {
     Matcher solver = SOLVER.matcher(field);
     if (solver.matches()) {
-      return "solver.parameters." + solver.group(1);
+      return solver.group(1) + ".parameters." + solver.group(2);
     }
     Matcher operator = OPERATOR.matcher(field);
     if (operator.matches()) {

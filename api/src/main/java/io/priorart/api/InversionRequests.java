@@ -88,8 +88,8 @@ public final class InversionRequests {
     String model = model(wire.getModel(), v);
     v.check(
         () -> {
-          PictureInversion.check(request);
-          requests.requireSteps("method", "steps", PictureInversion.parameters(request));
+          checkMethod(request);
+          requests.requireSteps("method", "method.steps", PictureInversion.parameters(request));
           if (!model.isEmpty()) {
             PictureInversion.requireFit(request, service.models().traits(model));
           }
@@ -123,6 +123,16 @@ public final class InversionRequests {
           return new Outcome(
               inverted.found(), List.of(inverted.reconstruction()), inverted.report());
         });
+  }
+
+  /** What a solver's fields are called belongs to the method here. */
+  private static void checkMethod(PictureInversion.Request request) {
+    try {
+      PictureInversion.check(request);
+    } catch (PriorArtException e) {
+      boolean own = List.of("preset", "steps").contains(e.details().getOrDefault("field", ""));
+      throw own ? e.within("method") : e;
+    }
   }
 
   Job edit(EditRequest wire) {

@@ -138,10 +138,27 @@ class InversionServiceTest {
                 .build()));
     refused(
         Status.Code.INVALID_ARGUMENT,
-        "at most 120",
+        "method.steps: must be at most 120",
         inversions.invert(
             invert(PictureFormat.PNG)
                 .setMethod(InversionMethod.newBuilder().setSteps(500))
+                .build()));
+    refused(
+        Status.Code.INVALID_ARGUMENT,
+        "method.preset",
+        inversions.invert(
+            invert(PictureFormat.PNG)
+                .setMethod(InversionMethod.newBuilder().setPreset("slow"))
+                .build()));
+    refused(
+        Status.Code.INVALID_ARGUMENT,
+        "method.parameters.alpha",
+        inversions.invert(
+            invert(PictureFormat.PNG)
+                .setMethod(
+                    InversionMethod.newBuilder()
+                        .setName("rnri")
+                        .setParameters(Wire.struct("alpha", -1)))
                 .build()));
     refused(
         Status.Code.INVALID_ARGUMENT,
