@@ -1,17 +1,12 @@
 package io.priorart.api;
 
-import com.google.protobuf.InvalidProtocolBufferException;
-import com.google.protobuf.util.JsonFormat;
 import io.priorart.models.engine.Precision;
-import io.priorart.runtime.Json;
 import io.priorart.runtime.image.Picture;
 import io.priorart.runtime.image.PictureFiles;
-import io.priorart.runtime.inversion.InversionReport;
 import io.priorart.runtime.inversion.PictureInversion;
 import io.priorart.runtime.service.ArtifactStore;
 import io.priorart.runtime.service.ModelPool;
 import io.priorart.runtime.service.SolveQueue;
-import io.priorart.solver.ErrorKind;
 import io.priorart.solver.PriorArtException;
 import io.priorart.solver.Prompt;
 import io.priorart.solver.SolveEvent;
@@ -116,7 +111,7 @@ final class InversionCall implements SolveQueue.Task {
     Images.Answer files = shared.images.answer();
     InversionEvent.Finished.Builder finished =
         InversionEvent.Finished.newBuilder()
-            .setReport(report(outcome.report()))
+            .setReport(Reports.message(outcome.report()))
             .addAllWarnings(warnings);
     for (Picture picture : outcome.pictures()) {
       int depth = job.format().depth(job.bitDepth() == 0 ? 8 : job.bitDepth());
@@ -127,16 +122,5 @@ final class InversionCall implements SolveQueue.Task {
       finished.setNoise(files.image(outcome.found().encode()));
     }
     return finished.build();
-  }
-
-  /** The report by its JSON, which both forms share. */
-  static io.priorart.v1.InversionReport report(InversionReport report) {
-    io.priorart.v1.InversionReport.Builder message = io.priorart.v1.InversionReport.newBuilder();
-    try {
-      JsonFormat.parser().merge(Json.text(report), message);
-    } catch (InvalidProtocolBufferException e) {
-      throw new PriorArtException(ErrorKind.INTERNAL, "the report does not fit its message", e);
-    }
-    return message.build();
   }
 }

@@ -2,7 +2,9 @@ package io.priorart.api;
 
 import io.priorart.models.Prior;
 import io.priorart.models.PriorTraits;
+import io.priorart.runtime.Limits;
 import io.priorart.runtime.image.Picture;
+import io.priorart.runtime.image.PictureFiles;
 import io.priorart.runtime.image.PictureFormat;
 import io.priorart.runtime.inversion.InversionReport;
 import io.priorart.runtime.inversion.InvertedPicture;
@@ -107,7 +109,8 @@ public final class InversionRequests {
     PictureFormat format = v.check(PictureFormat.PNG, () -> Requests.format(output));
     int depth = v.check(0, () -> Requests.bitDepth(output));
     Duration budget = v.check(null, () -> requests.budget(wire.hasBudget(), wire.getBudget()));
-    Picture picture = v.check(null, () -> requests.picture(path + "image", wire.getImage()));
+    String field = path + "image";
+    v.check(() -> PictureFiles.info(field, images.bytes(field, wire.getImage()), Limits.PIXELS));
     v.raise();
     return new Job(
         model,
@@ -118,6 +121,8 @@ public final class InversionRequests {
         List.of(wire.getImage()),
         List.of(prompt),
         (prior, running) -> {
+          // decoded when its turn has come: what waits holds no pixels
+          Picture picture = requests.picture(field, wire.getImage());
           PictureInversion.Inverted inverted =
               PictureInversion.invert(picture, request, prior, running);
           return new Outcome(

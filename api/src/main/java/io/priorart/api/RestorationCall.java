@@ -1,13 +1,9 @@
 package io.priorart.api;
 
 import com.google.protobuf.ByteString;
-import com.google.protobuf.InvalidProtocolBufferException;
 import com.google.protobuf.util.Durations;
-import com.google.protobuf.util.JsonFormat;
 import io.priorart.models.Prior;
 import io.priorart.runtime.FileRestorer;
-import io.priorart.runtime.Json;
-import io.priorart.runtime.Report;
 import io.priorart.runtime.RestoreListener;
 import io.priorart.runtime.Restorer;
 import io.priorart.runtime.Stopping;
@@ -17,7 +13,6 @@ import io.priorart.runtime.image.PictureFormat;
 import io.priorart.runtime.service.ArtifactStore;
 import io.priorart.runtime.service.ModelPool;
 import io.priorart.runtime.service.SolveQueue;
-import io.priorart.solver.ErrorKind;
 import io.priorart.solver.PriorArtException;
 import io.priorart.solver.SolveEvent;
 import io.priorart.solver.SolverMethod;
@@ -152,7 +147,7 @@ final class RestorationCall implements SolveQueue.Task {
     Images.Answer files = shared.images.answer();
     RestoreEvent.Finished.Builder finished =
         RestoreEvent.Finished.newBuilder()
-            .setReport(report(restored.report()))
+            .setReport(Reports.message(restored.report()))
             .addAllWarnings(restored.warnings());
     if (restored.mean() != null) {
       finished.setMean(files.image(restored.mean()));
@@ -160,17 +155,6 @@ final class RestorationCall implements SolveQueue.Task {
     }
     restored.samples().forEach(sample -> finished.addOutputs(files.image(sample)));
     return finished.build();
-  }
-
-  /** The report by its JSON, which both forms share. */
-  static io.priorart.v1.Report report(Report report) {
-    io.priorart.v1.Report.Builder message = io.priorart.v1.Report.newBuilder();
-    try {
-      JsonFormat.parser().merge(Json.text(report), message);
-    } catch (InvalidProtocolBufferException e) {
-      throw new PriorArtException(ErrorKind.INTERNAL, "the report does not fit its message", e);
-    }
-    return message.build();
   }
 
   /** Steps and previews for the client. */

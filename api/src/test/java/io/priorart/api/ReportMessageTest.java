@@ -46,7 +46,7 @@ class ReportMessageTest {
   void thereAndBack() throws Exception {
     for (boolean withModel : new boolean[] {true, false}) {
       Report report = report(withModel);
-      io.priorart.v1.Report message = RestorationCall.report(report);
+      io.priorart.v1.Report message = Reports.message(report);
       assertEquals(withModel, message.hasModel());
       assertEquals(withModel, message.hasPoissonPeak());
       assertEquals(Long.MAX_VALUE, message.getSamples(0).getSeed());
@@ -87,7 +87,7 @@ class ReportMessageTest {
               inverted ? new InversionReport.Reconstruction(26, 27.5, -34) : null,
               new Report.Evaluations(1, 2, 3, 4, 5, 6),
               new InversionReport.Seconds(1.5, 0.5));
-      io.priorart.v1.InversionReport message = InversionCall.report(report);
+      io.priorart.v1.InversionReport message = Reports.message(report);
       assertEquals(inverted, message.hasReconstruction());
       assertEquals(!inverted, message.hasEdit());
       assertEquals(inverted ? 1 : 0, message.getStepsCount());

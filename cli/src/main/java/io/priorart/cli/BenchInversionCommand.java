@@ -1,6 +1,5 @@
 package io.priorart.cli;
 
-import ai.djl.ndarray.types.Shape;
 import io.priorart.models.engine.GracefulExit;
 import io.priorart.runtime.Checkpoints;
 import io.priorart.runtime.Limits;
@@ -9,7 +8,6 @@ import io.priorart.runtime.image.Picture;
 import io.priorart.runtime.image.PictureFiles;
 import io.priorart.runtime.inversion.InversionReport;
 import io.priorart.runtime.inversion.PictureInversion;
-import io.priorart.solver.HostTensor;
 import io.priorart.solver.PriorArtException;
 import io.priorart.solver.Prompt;
 import io.priorart.solver.SolveListener;
@@ -128,13 +126,7 @@ final class BenchInversionCommand implements Callable<Integer> {
     if (side < 1 || side > Math.min(w, h)) {
       throw PriorArtException.badField("side", "must be 0 to " + Math.min(w, h) + ", was " + side);
     }
-    float[] out = new float[picture.channels() * side * side];
-    for (int row = 0; row < picture.channels() * side; row++) {
-      int y = row % side + (h - side) / 2;
-      int from = (row / side * h + y) * w + (w - side) / 2;
-      System.arraycopy(picture.pixels().values(), from, out, row * side, side);
-    }
-    return picture.withPixels(new HostTensor(new Shape(1, picture.channels(), side, side), out));
+    return picture.part((w - side) / 2, (h - side) / 2, side, side);
   }
 
   private static String words(Path file) {

@@ -11,11 +11,11 @@ import io.priorart.solver.OperatorKind;
 import io.priorart.solver.ParameterSchema;
 import io.priorart.solver.PublishedMethod;
 import io.priorart.solver.SolverMethod;
-import io.priorart.solver.inversion.InversionMethod;
 import io.priorart.solver.inversion.Inverters;
 import io.priorart.solver.operator.Operators;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Collection;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
@@ -71,11 +71,7 @@ final class CatalogueCommands {
 
     @Override
     List<Map<String, Object>> items() {
-      List<Map<String, Object>> all = new ArrayList<>();
-      for (SolverMethod<?> method : Restorer.SOLVERS.list()) {
-        all.add(describe(method));
-      }
-      return all;
+      return described(Restorer.SOLVERS.list());
     }
   }
 
@@ -86,12 +82,15 @@ final class CatalogueCommands {
   static final class InversionList extends Listing {
     @Override
     List<Map<String, Object>> items() {
-      List<Map<String, Object>> all = new ArrayList<>();
-      for (InversionMethod<?> method : Inverters.BUILT_IN) {
-        all.add(describe(method));
-      }
-      return all;
+      return described(Inverters.BUILT_IN);
     }
+  }
+
+  private static List<Map<String, Object>> described(
+      Collection<? extends PublishedMethod<?>> methods) {
+    List<Map<String, Object>> all = new ArrayList<>();
+    methods.forEach(m -> all.add(describe(m)));
+    return all;
   }
 
   private static <P extends Record> Map<String, Object> describe(PublishedMethod<P> m) {

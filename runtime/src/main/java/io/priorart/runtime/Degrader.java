@@ -77,7 +77,7 @@ public final class Degrader {
         double counts = mean == 0 ? 0 : PoissonSampler.of(bits, mean).sample();
         y[i] = (float) (2 * counts / light.peak() - 1);
       } else {
-        y[i] += (float) (noise.internalSigma(1) * n[i]);
+        y[i] += (float) (noise.internalSigma(() -> 1) * n[i]);
       }
     }
   }

@@ -56,7 +56,7 @@ public record ProblemFile(
     if (noise instanceof Noise.Poisson light) {
       json.put("poisson", light.peak());
     } else {
-      json.put("sigma", noise.internalSigma(1) / 2);
+      json.put("sigma", noise.internalSigma(() -> 1) / 2);
     }
     json.put("seed", seed);
     json.put("width", width);

@@ -41,7 +41,11 @@ public record Report(
     long peakResidentBytes,
     Seconds seconds) {
   /** The checkpoint that ran. */
-  public record Model(String name, String sha256, String precision) {}
+  public record Model(String name, String sha256, String precision) {
+    public static Model of(Prior prior) {
+      return new Model(prior.name(), prior.hash(), lower(prior.precision()));
+    }
+  }
 
   /**
    * The solver with every parameter used.
@@ -154,7 +158,7 @@ public record Report(
     SpectrumCheck spectrum = restoration.spectrum();
     return new Report(
         null,
-        model == null ? null : new Model(model.name(), model.hash(), lower(model.precision())),
+        model == null ? null : Model.of(model),
         new Solver(restoration.solver(), request.preset(), restoration.solverParameters(), choice),
         Conditioning.of(request.prompt()),
         restoration.sigma(),

@@ -13,6 +13,7 @@ import io.priorart.runtime.image.PictureFiles;
 import io.priorart.solver.Conditioning;
 import io.priorart.solver.ErrorKind;
 import io.priorart.solver.EvaluationCounts;
+import io.priorart.solver.ForwardOperator;
 import io.priorart.solver.HostTensor;
 import io.priorart.solver.InverseSolver;
 import io.priorart.solver.LatentDiffusionModel;
@@ -534,8 +535,7 @@ public final class Restorer {
     if (request.keepsKnownPixels()) {
       pixels = withKnownPixels(pixels, problem);
     }
-    boolean grey = original.channels() == 1 && !losesColour(request, original);
-    Picture written = asWritten(pixels, original, grey, outputDepth);
+    Picture written = asWritten(pixels, original, problem, outputDepth);
     double ratioAfter;
     try (NDArray x = seenBySolver(written, problem).to(solved.getManager())) {
       ratioAfter = FinalDataStep.ratio(problem, x);
@@ -563,8 +563,11 @@ public final class Restorer {
   }
 
   /** Back to the original's channels, clipped and rounded to the depth of the output file. */
-  private static Picture asWritten(HostTensor x, Picture original, boolean grey, int outputDepth) {
-    HostTensor pixels = grey ? grey(x) : x;
+  private static Picture asWritten(
+      HostTensor x, Picture original, Problem problem, int outputDepth) {
+    ForwardOperator a = problem.operator();
+    boolean colourLost = a.imageShape().get(0) != a.measurementShape().get(0);
+    HostTensor pixels = original.channels() == 1 && !colourLost ? grey(x) : x;
     int h = (int) x.shape().get(2);
     int w = (int) x.shape().get(3);
     HostTensor alpha =

@@ -1,14 +1,16 @@
 package io.priorart.solver;
 
+import java.util.function.DoubleSupplier;
+
 /** The measurement noise a problem declares. Sigmas are on the public [0,1] pixel scale. */
 public sealed interface Noise {
   /**
    * Standard deviation on the internal [-1,1] scale, twice the public one: that of every entry, or
    * where it differs between them the root of its mean square.
    *
-   * @param intensity mean of the observed entries on the [0,1] scale
+   * @param intensity mean of the observed entries on the [0,1] scale, asked for where it matters
    */
-  double internalSigma(double intensity);
+  double internalSigma(DoubleSupplier intensity);
 
   /** Normal noise, or none for 0. */
   static Noise ofSigma(double sigma) {
@@ -17,13 +19,13 @@ public sealed interface Noise {
 
   /** Whether the measurement is exact up to its quantisation. */
   default boolean isNone() {
-    return internalSigma(1) == 0;
+    return internalSigma(() -> 1) == 0;
   }
 
   /** No noise. */
   record None() implements Noise {
     @Override
-    public double internalSigma(double intensity) {
+    public double internalSigma(DoubleSupplier intensity) {
       return 0;
     }
   }
@@ -42,7 +44,7 @@ public sealed interface Noise {
     }
 
     @Override
-    public double internalSigma(double intensity) {
+    public double internalSigma(DoubleSupplier intensity) {
       return 2 * sigma;
     }
   }
@@ -64,8 +66,8 @@ public sealed interface Noise {
     }
 
     @Override
-    public double internalSigma(double intensity) {
-      return 2 * Math.sqrt(Math.max(0, intensity) / peak);
+    public double internalSigma(DoubleSupplier intensity) {
+      return 2 * Math.sqrt(Math.max(0, intensity.getAsDouble()) / peak);
     }
   }
 }

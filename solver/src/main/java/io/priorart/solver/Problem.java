@@ -37,13 +37,13 @@ public record Problem(
    * still has a scale.
    */
   public double effectiveSigma() {
-    double sigma = noise.internalSigma(intensity());
+    double sigma = noise.internalSigma(this::intensity);
     return Math.max(1e-4, Math.sqrt(sigma * sigma + quantizationStep * quantizationStep / 12));
   }
 
   /** The noise's standard deviation on the [0,1] pixel scale, at this measurement's intensity. */
   public double sigma() {
-    return noise.internalSigma(intensity()) / 2;
+    return noise.internalSigma(this::intensity) / 2;
   }
 
   /** Mean of the observed entries on the [0,1] scale. */

@@ -61,6 +61,19 @@ public record Picture(HostTensor pixels, int bitDepth, HostTensor alpha, Attachm
         other, otherDepth, otherAlpha, alike ? attachments : attachments.withoutColour());
   }
 
+  /** The pixels of a rectangle inside, without transparency and attachments. */
+  public Picture part(int x, int y, int partWidth, int partHeight) {
+    float[] out = new float[channels() * partHeight * partWidth];
+    for (int c = 0; c < channels(); c++) {
+      for (int row = 0; row < partHeight; row++) {
+        int from = (c * height() + y + row) * width() + x;
+        System.arraycopy(pixels.values(), from, out, (c * partHeight + row) * partWidth, partWidth);
+      }
+    }
+    Shape shape = new Shape(1, channels(), partHeight, partWidth);
+    return new Picture(new HostTensor(shape, out), bitDepth, null);
+  }
+
   /** This, or three equal channels of a grey picture. */
   public Picture inColour() {
     if (channels() == 3) {

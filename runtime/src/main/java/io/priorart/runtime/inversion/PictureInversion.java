@@ -204,7 +204,7 @@ public final class PictureInversion {
               null,
               null,
               List.of(),
-              told(prior),
+              Report.Model.of(prior),
               new Report.Solver(method.id(), request.preset(), parameters, ""),
               Report.Conditioning.of(request.prompt()),
               null,
@@ -307,7 +307,7 @@ public final class PictureInversion {
         null,
         null,
         List.of(),
-        told(prior),
+        Report.Model.of(prior),
         new Report.Solver(source.method(), "", Map.of("steps", source.steps()), ""),
         Report.Conditioning.of(source.prompt()),
         Report.Conditioning.of(prompt),
@@ -427,11 +427,6 @@ public final class PictureInversion {
   private static double psnr(Picture picture, Picture other) {
     Picture coloured = new Picture(picture.inColour().pixels(), 8, null);
     return Comparison.of(PictureFiles.quantized(coloured), other, null).psnr();
-  }
-
-  private static Report.Model told(Prior prior) {
-    return new Report.Model(
-        prior.name(), prior.hash(), prior.precision().name().toLowerCase(Locale.ROOT));
   }
 
   private static InversionReport.Step told(Inversion.Step step) {
