@@ -121,14 +121,7 @@ class Acceptance:
             raise AssertionError("the upload was to break off")
         except grpc.RpcError:
             pass
-        there = exists(ask, timeout=10)
-        for _ in range(50):  # the server learns of the break a little later
-            if there.received_bytes:
-                break
-            time.sleep(0.1)
-            there = exists(ask, timeout=10)
-        assert not there.exists and 0 < there.received_bytes < len(data), there
-        artifact = self.upload_rest(data, there.received_bytes)
+        artifact, received = self.upload_rest(data, lambda: exists(ask, timeout=10))
         assert exists(ask, timeout=10).exists
         stripes = png(1320, 1320, [bytes([0 if y % 10 else 255]) * 1320 for y in range(1320)])
         request = self.request(
@@ -151,16 +144,21 @@ class Acceptance:
         output = self.client.bytes(event.finished.outputs[0])
         known = slice(20 + 12 * 1320, 20 + 12 * 1320 + 4800)
         assert len(output) > 20_000_000
-        print(f"  {len(data)} bytes up after a break at {there.received_bytes}, {len(output)} down, {kinds}")
+        print(f"  {len(data)} bytes up after a break at {received}, {len(output)} down, {kinds}")
 
-    def upload_rest(self, data, received):
-        for attempt in range(20):
-            try:
-                return self.client.upload(data, offset=received)
-            except grpc.RpcError as e:
-                if e.code() != grpc.StatusCode.FAILED_PRECONDITION or attempt == 19:
-                    raise
-                time.sleep(0.1)  # the broken call is still being cleared away
+    def upload_rest(self, data, there):
+        """Goes on with an upload that broke off; the server learns of the break a little later."""
+        for attempt in range(50):
+            found = there()
+            assert not found.exists and found.received_bytes < len(data), found
+            if found.received_bytes:
+                try:
+                    return self.client.upload(data, offset=found.received_bytes), found.received_bytes
+                except grpc.RpcError as e:
+                    if e.code() != grpc.StatusCode.FAILED_PRECONDITION or attempt == 49:
+                        raise
+            time.sleep(0.1)
+        raise AssertionError("nothing of the broken upload was kept")
 
     def cancel(self):
         request = self.request(solver={"name": "prox-diffusion", "steps": 400})

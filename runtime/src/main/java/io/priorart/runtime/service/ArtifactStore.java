@@ -178,7 +178,8 @@ public final class ArtifactStore {
    * @param size of the whole file
    * @param offset where it goes on: 0, or what {@link #find} said had arrived
    * @throws PriorArtException INVALID_ARGUMENT naming the field; RESOURCE_EXHAUSTED when the quota
-   *     is full; FAILED_PRECONDITION while another upload writes the same file
+   *     is full; FAILED_PRECONDITION while another upload writes the same file, or when another
+   *     part of it has arrived than {@code offset} says
    */
   public Upload begin(String sha256, long size, long offset) {
     return begin(sha256, size, offset, false);
@@ -197,9 +198,15 @@ public final class ArtifactStore {
     }
     Path part = folder.resolve(sha256 + PART);
     long there = Files.isRegularFile(part) ? size(part) : 0;
-    if (offset != 0 && offset != there || offset > size) {
-      throw PriorArtException.badField(
-          "offset", "must be 0 or the " + there + " bytes that have arrived, was " + offset);
+    if (offset < 0 || offset > size) {
+      throw PriorArtException.badField("offset", "must be 0 to " + size + ", was " + offset);
+    }
+    if (offset != 0 && offset != there) {
+      // a call that broke off may still bring in what had been sent
+      throw new PriorArtException(
+          ErrorKind.FAILED_PRECONDITION,
+          "offset: must be 0 or the %d bytes that have arrived by now, was %d; ask Exists again"
+              .formatted(there, offset));
     }
     long used = used() - (offset == 0 ? there : 0);
     // what the service makes itself must not be refused by what others have stored

@@ -85,7 +85,7 @@ class ArtifactStoreTest {
     assertFalse(store.find(hash(file)).whole());
     assertEquals(ErrorKind.NOT_FOUND, kind(() -> store.read(hash(file))));
     open();
-    assertEquals(ErrorKind.INVALID_ARGUMENT, kind(() -> store.begin(hash(file), 900, 200)));
+    assertEquals(ErrorKind.FAILED_PRECONDITION, kind(() -> store.begin(hash(file), 900, 200)));
     upload(file, 300, 900);
     assertTrue(store.find(hash(file)).whole());
     assertArrayEquals(file, store.read(hash(file)));
