@@ -169,10 +169,7 @@ public final class Catalog {
     ModelDescription.Builder model =
         ModelDescription.newBuilder()
             .setName(name)
-            .setSummary(
-                service.models().traits(name).pixelSpace()
-                    ? "pixel-space denoiser"
-                    : "latent diffusion")
+            .setSummary(service.models().traits(name).kind())
             .setIsDefault(name.equals(service.models().named("")));
     service
         .models()

@@ -145,10 +145,7 @@ final class CatalogueCommands {
           out.put("name", pipeline.name());
           out.put(
               "summary",
-              "%s, %,d parameters"
-                  .formatted(
-                      pipeline.traits().pixelSpace() ? "pixel-space denoiser" : "latent diffusion",
-                      pipeline.parameters()));
+              "%s, %,d parameters".formatted(pipeline.traits().kind(), pipeline.parameters()));
           out.put("folder", folder.toString());
           out.put("sha256", pipeline.hash());
           out.put("parameters", List.of());

@@ -42,9 +42,10 @@ import picocli.CommandLine.Parameters;
       ModelCommand.Verify.class,
       ModelCommand.Trace.class,
       ModelCommand.ExtractLora.class,
-      ModelCommand.Calibrate.class
+      ModelCommand.Calibrate.class,
+      LogPriorCommand.class
     },
-    synopsisSubcommandLabel = "(inspect | verify | trace | extract-lora | calibrate)")
+    synopsisSubcommandLabel = "(inspect | verify | trace | extract-lora | calibrate | log-prior)")
 final class ModelCommand {
   /** A command on one checkpoint, named after it or by {@code --model}. */
   abstract static class OneModel {

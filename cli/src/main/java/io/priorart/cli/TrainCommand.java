@@ -1,6 +1,8 @@
 package io.priorart.cli;
 
+import io.priorart.models.ProximalPrior;
 import io.priorart.models.network.AutoencoderKL;
+import io.priorart.models.network.ConvexPotential;
 import io.priorart.models.network.DenoisingUNet;
 import io.priorart.models.train.AutoencoderObjective;
 import io.priorart.models.train.AutoencoderTraining;
@@ -8,6 +10,7 @@ import io.priorart.models.train.DenoiserTraining;
 import io.priorart.models.train.DiffusionObjective;
 import io.priorart.models.train.DiffusionTarget;
 import io.priorart.models.train.DiffusionTraining;
+import io.priorart.models.train.ProximalTraining;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -23,13 +26,14 @@ import picocli.CommandLine.Option;
       TrainCommand.Autoencoder.class,
       TrainCommand.Diffusion.class,
       TrainCommand.Denoiser.class,
+      TrainCommand.Lpn.class,
       TrainEmCommand.class,
       TrainDistillCommand.class,
       TrainEvalCommand.class,
       TrainResumeCommand.class
     },
     synopsisSubcommandLabel =
-        "(data | autoencoder | diffusion | denoiser | em | distill | eval | resume)")
+        "(data | autoencoder | diffusion | denoiser | lpn | em | distill | eval | resume)")
 final class TrainCommand {
   /** Deviation of pictures in [-1,1]. */
   static final double SIGMA_DATA = 0.5;
@@ -376,6 +380,88 @@ final class TrainCommand {
           "denoiser",
           false,
           (pictures, lap) -> DenoiserTraining.run(config, options, pictures, lap));
+    }
+  }
+
+  @Command(
+      name = "lpn",
+      description = {
+        "Trains a learned proximal network: a convex function whose gradient takes away noise of one",
+        "level, by proximal matching. What `restore --solver lpn` and `model log-prior` need."
+      },
+      mixinStandardHelpOptions = true)
+  static final class Lpn implements Callable<Integer> {
+    @Mixin private LapOptions common;
+
+    @Option(
+        names = "--width",
+        defaultValue = "64",
+        description = "Channels of every layer. Default: ${DEFAULT-VALUE}")
+    private int width;
+
+    @Option(
+        names = "--levels",
+        defaultValue = "3",
+        description = "How often the size is halved. Default: ${DEFAULT-VALUE}")
+    private int levels;
+
+    @Option(
+        names = "--beta",
+        defaultValue = "100",
+        description = "Sharpness of the softplus. Default: ${DEFAULT-VALUE}")
+    private double beta;
+
+    @Option(
+        names = "--alpha",
+        defaultValue = "1e-6",
+        description = "Strong convexity. Default: ${DEFAULT-VALUE}")
+    private double alpha;
+
+    @Option(
+        names = "--sigma",
+        defaultValue = "0.2",
+        description =
+            "Noise that it takes away, on the [-1,1] scale. Default: ${DEFAULT-VALUE}, the paper's"
+                + " 0.1 on [0,1]")
+    private double sigma;
+
+    @Option(
+        names = "--gamma",
+        defaultValue = "0.16",
+        description =
+            "Last width of proximal matching, on the [-1,1] scale. Default: ${DEFAULT-VALUE}, the"
+                + " paper's 0.08 on [0,1]")
+    private double gamma;
+
+    @Option(
+        names = "--patch",
+        defaultValue = "64",
+        description = "Side of the training crops in pixels. Default: ${DEFAULT-VALUE}")
+    private int patch;
+
+    @Option(
+        names = "--batch",
+        defaultValue = "16",
+        description = "Crops a step. Default: ${DEFAULT-VALUE}")
+    private int batch;
+
+    @Option(
+        names = "--learning-rate",
+        defaultValue = "1e-3",
+        description = "Peak rate. Default: ${DEFAULT-VALUE}")
+    private double learningRate;
+
+    @Override
+    public Integer call() throws Exception {
+      ConvexPotential.Config config =
+          new ConvexPotential.Config(3, width, levels, beta, alpha, sigma);
+      ProximalTraining.Options options =
+          new ProximalTraining.Options(
+              patch, batch, gamma, learningRate, common.duration(), common.seed());
+      return common.run(
+          ProximalPrior.PART,
+          false,
+          (pictures, lap) -> ProximalTraining.run(config, options, pictures, lap));
     }
   }
 }

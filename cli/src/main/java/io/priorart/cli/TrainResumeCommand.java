@@ -2,9 +2,11 @@ package io.priorart.cli;
 
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.priorart.models.PredictionType;
+import io.priorart.models.ProximalPrior;
 import io.priorart.models.network.AutoencoderKL;
 import io.priorart.models.network.ClipTextModel;
 import io.priorart.models.network.ConfigNode;
+import io.priorart.models.network.ConvexPotential;
 import io.priorart.models.network.DenoisingUNet;
 import io.priorart.models.network.UNet2DConditionModel;
 import io.priorart.models.train.DiffusionTarget;
@@ -55,7 +57,12 @@ final class TrainResumeCommand implements Callable<Integer> {
           "--target",
           "--sigma-min",
           "--sigma-max",
-          "--noise-map");
+          "--noise-map",
+          "--width",
+          "--levels",
+          "--beta",
+          "--alpha",
+          "--sigma");
 
   /** Gives this command the options that {@code --from} hands on to a new training. */
   static final class Borrowed implements IModelTransformer {
@@ -67,7 +74,8 @@ final class TrainResumeCommand implements Callable<Integer> {
           List.of(
               TrainCommand.Autoencoder.class,
               TrainCommand.Diffusion.class,
-              TrainCommand.Denoiser.class)) {
+              TrainCommand.Denoiser.class,
+              TrainCommand.Lpn.class)) {
         CommandSpec training = CommandSpec.forAnnotatedObject(kind);
         for (OptionSpec option : training.options()) {
           String name = option.longestName();
@@ -201,6 +209,14 @@ final class TrainResumeCommand implements Callable<Integer> {
       add(arguments, "--sigma-min", c.sigmaMin());
       add(arguments, "--sigma-max", c.sigmaMax());
       arguments.add(c.noiseMap() ? "--noise-map=true" : "--noise-map=false");
+    } else if (Files.exists(from.resolve(ProximalPrior.PART).resolve("config.json"))) {
+      ConvexPotential.Config c = ConvexPotential.Config.of(config(ProximalPrior.PART));
+      arguments.add("lpn");
+      add(arguments, "--width", c.width());
+      add(arguments, "--levels", c.levels());
+      add(arguments, "--beta", c.beta());
+      add(arguments, "--alpha", c.alpha());
+      add(arguments, "--sigma", c.sigma());
     } else if (Files.exists(from.resolve("unet/config.json"))) {
       UNet2DConditionModel.Config.of(config("unet"));
       ClipTextModel.Config.of(config("text_encoder"));
@@ -222,7 +238,8 @@ final class TrainResumeCommand implements Callable<Integer> {
       add(arguments, "--latent-channels", c.latentChannels());
     } else {
       throw new PriorArtException(
-          ErrorKind.NOT_FOUND, from + ": holds no denoiser, unet or vae with a config.json");
+          ErrorKind.NOT_FOUND,
+          from + ": holds no denoiser, proximal, unet or vae with a config.json");
     }
     add(arguments, "--from", from);
     add(arguments, "--out", out);

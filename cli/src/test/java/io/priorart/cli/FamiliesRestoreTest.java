@@ -63,6 +63,7 @@ class FamiliesRestoreTest {
       for (SolverMethod<?> method : Solvers.BUILT_IN) {
         Set<Need> needs = method.needs();
         if (needs.contains(Need.MODEL)
+            && traits.proximal() == needs.contains(Need.PROXIMAL)
             && (traits.pixelSpace() || !needs.contains(Need.PIXEL_SPACE))
             && (traits.noiseMap() || !needs.contains(Need.NOISE_MAP))
             && (traits.fewStep() || !needs.contains(Need.FEW_STEP))

@@ -143,6 +143,11 @@ abstract class BoundPrior implements LatentDiffusionModel {
       return timed(() -> module.call(method, all)[0]);
     }
 
+    /** {@link #call} of a method that differentiates inside the script. */
+    NDArray callWithGradients(ScriptModule module, String method) {
+      return timed(() -> module.callWithGradients(method, all)[0]);
+    }
+
     /** Takes the arguments along: they close with it. */
     Linearization linearize(ScriptModule module, String method) {
       return linearize(module, method, 0);

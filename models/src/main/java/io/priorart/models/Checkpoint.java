@@ -19,7 +19,14 @@ interface Checkpoint {
 
   /** Names of the parts that have weights, in the order that people look at them. */
   String[] PARTS = {
-    "unet", "transformer", "denoiser", "vae", "text_encoder", "text_encoder_2", "text_encoder_3"
+    "unet",
+    "transformer",
+    "denoiser",
+    "proximal",
+    "vae",
+    "text_encoder",
+    "text_encoder_2",
+    "text_encoder_3"
   };
 
   /**

@@ -28,6 +28,7 @@ public final class ModelFamilies {
     add(DiffusionPipeline.CLASS_NAMES, DiffusionPipeline::traits, DiffusionPipeline::new);
     add(PixelDiffusion.CLASS_NAMES, PixelDiffusion::traits, untiled(PixelDiffusion::new));
     add(List.of(PixelPrior.CLASS_NAME), PixelPrior::traits, untiled(PixelPrior::new));
+    add(List.of(ProximalPrior.CLASS_NAME), ProximalPrior::traits, untiled(ProximalPrior::new));
   }
 
   /** Of a family without an auto-encoder. */

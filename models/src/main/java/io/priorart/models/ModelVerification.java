@@ -30,7 +30,7 @@ public final class ModelVerification {
 
   /**
    * Runs text encoders, encoder, decoder and denoiser, this at a low, a middle and the highest
-   * noise level; what the model has not is left out.
+   * noise level, or a proximal operator; what the model has not is left out.
    *
    * @param side of the picture in pixels
    */
@@ -51,6 +51,10 @@ public final class ModelVerification {
         NDArray decoded = model.decode(z);
         decoded.attach(manager);
         checks.add(check("decode", decoded));
+      }
+      if (model.proximal() != null) {
+        checks.add(check("proximal", model.proximal().apply(picture)));
+        return checks;
       }
       NoiseSchedule schedule = prior.schedule();
       NDArray noise = new NoiseSource(0).normal(manager, z.getShape());

@@ -53,6 +53,9 @@ public final class AutoSolver {
       throw PriorArtException.badField(
           "solver", "is auto: name one to give it parameters of its own");
     }
+    if (prior.proximal()) {
+      return choice(request, "lpn", "learned proximal operator");
+    }
     if (!prior.pixelSpace() && prior.fewStep()) {
       return choice(request, "latino", "few-step latent prior");
     }

@@ -216,6 +216,12 @@ public final class Restorer {
     }
     requireFit(
         "solver",
+        needs.contains(SolverMethod.Need.PROXIMAL) == prior.proximal(),
+        prior.proximal()
+            ? request.solver() + " needs a diffusion model; this one is a learned proximal operator"
+            : request.solver() + " needs a learned proximal operator (`train lpn` makes one)");
+    requireFit(
+        "solver",
         !needs.contains(SolverMethod.Need.PIXEL_SPACE) || prior.pixelSpace(),
         request.solver() + " needs a pixel-space prior; this model has an auto-encoder");
     requireFit(

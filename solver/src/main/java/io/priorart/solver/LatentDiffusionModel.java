@@ -44,6 +44,14 @@ public interface LatentDiffusionModel {
     return null;
   }
 
+  /**
+   * The model as a learned proximal operator; {@code null} for a diffusion model. One that is has
+   * no {@code denoise}.
+   */
+  default LearnedProximal proximal() {
+    return null;
+  }
+
   /** Mean of the encoder's posterior: {@code [N, 3, H, W]} to {@code [N, c, h, w]}. */
   NDArray encode(NDArray x);
 

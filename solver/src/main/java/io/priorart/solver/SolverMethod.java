@@ -30,8 +30,10 @@ public record SolverMethod<P extends Record>(
     implements PublishedMethod<P> {
   /** What a method cannot do without. */
   public enum Need {
-    /** A diffusion model. */
+    /** A diffusion model, or the other kind of prior that a further need names. */
     MODEL,
+    /** A learned proximal operator in place of a diffusion model. */
+    PROXIMAL,
     /** A linear operator. */
     LINEAR,
     /** An operator that only leaves pixels out ({@link LinearOperator#isMask}). */

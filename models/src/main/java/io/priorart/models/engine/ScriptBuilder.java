@@ -64,6 +64,17 @@ public final class ScriptBuilder {
     return weights.size();
   }
 
+  /** Places of the weights whose name ends so. */
+  public List<Integer> weightsNamed(String suffix) {
+    List<Integer> places = new ArrayList<>();
+    for (int i = 0; i < weights.size(); i++) {
+      if (weights.get(i).name().endsWith(suffix)) {
+        places.add(i);
+      }
+    }
+    return places;
+  }
+
   boolean hasExplicitAttention() {
     return explicitAttention;
   }

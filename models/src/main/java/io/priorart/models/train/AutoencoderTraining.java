@@ -254,7 +254,7 @@ public final class AutoencoderTraining {
               terms(options.objective()))
           .run(
               trainer,
-              () -> batch(config, options, sampler, random, trainer),
+              fraction -> batch(config, options, sampler, random, trainer),
               new AutoencoderGrids(config, pictures, options.patch(), CompileOptions.AUTO));
       Path weights = lap.checkpoint().resolve(file);
       Path vae = Files.createDirectories(weights.getParent());

@@ -145,7 +145,7 @@ public final class ConsistencyDistillation {
               List.of())
           .run(
               trainer,
-              () -> batch(options, target, bound, samples, empty, random, trainer.manager()),
+              fraction -> batch(options, target, bound, samples, empty, random, trainer.manager()),
               drawn -> List.of());
       trainer.export(lap.checkpoint().resolve(weights), "unet.", name -> true);
     }

@@ -64,17 +64,17 @@ final class DenoiserGrids implements TrainingGrids {
         float[] sigma = new float[config.noiseMap() ? n * plane : n];
         Arrays.fill(sigma, (float) (2 * SIGMAS[k]));
         float[] x = noisy(random, sigma, plane);
-        put(noisy, 2 * k, x);
-        put(noisy, 2 * k + 1, denoised(module, x, sigma));
+        noisy.column(2 * k, x);
+        noisy.column(2 * k + 1, denoised(module, x, sigma));
       }
-      put(noisy, 2 * SIGMAS.length, truth.values());
+      noisy.column(2 * SIGMAS.length, truth.values());
       drawings.add(new Drawing("denoised", noisy, List.of()));
       if (config.noiseMap()) {
         PictureGrid masked = new PictureGrid(2 * MISSING.length + 1, n, side, side);
         for (int k = 0; k < MISSING.length; k++) {
           draw(masked, 2 * k, MISSING[k], module, random);
         }
-        put(masked, 2 * MISSING.length, truth.values());
+        masked.column(2 * MISSING.length, truth.values());
         drawings.add(new Drawing("restored", masked, List.of()));
       }
     }
@@ -97,8 +97,8 @@ final class DenoiserGrids implements TrainingGrids {
         shown[i] = -1;
       }
     }
-    put(grid, column, shown);
-    put(grid, column + 1, denoised(module, x, sigma));
+    grid.column(column, shown);
+    grid.column(column + 1, denoised(module, x, sigma));
   }
 
   /** Where the level of a value of {@code [n, 3, side, side]} is. */
@@ -123,13 +123,6 @@ final class DenoiserGrids implements TrainingGrids {
         TensorScope scope = new TensorScope()) {
       return module.call("denoise", scratch.create(x, s), scratch.create(sigma, levels))[0]
           .toFloatArray();
-    }
-  }
-
-  private void put(PictureGrid grid, int column, float[] values) {
-    int n = (int) truth.shape().get(0);
-    for (int row = 0; row < n; row++) {
-      grid.put(column, row, values, row * values.length / n);
     }
   }
 }

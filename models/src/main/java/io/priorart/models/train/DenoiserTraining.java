@@ -9,7 +9,6 @@ import io.priorart.models.engine.Script;
 import io.priorart.models.engine.ScriptBuilder;
 import io.priorart.models.engine.Value;
 import io.priorart.models.network.DenoisingUNet;
-import io.priorart.solver.HostTensor;
 import io.priorart.solver.NoiseSource;
 import io.priorart.solver.PriorArtException;
 import java.io.IOException;
@@ -19,7 +18,6 @@ import java.time.Duration;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.function.Function;
 
 /**
  * Trains a {@link DenoisingUNet} on crops of pictures: {@code E || (D(x + sigma eps, sigma) - x) /
@@ -69,7 +67,9 @@ public final class DenoiserTraining {
     NoiseSource random = new NoiseSource(options.seed());
     PatchSampler sampler = new PatchSampler(pictures, options.patch(), random);
     Script script = script(config, CompileOptions.AUTO);
-    try (Trainer trainer = new Trainer(script, lap.state(), random, start(lap.from(), script))) {
+    try (Trainer trainer =
+        new Trainer(
+            script, lap.state(), random, StartingWeights.ofPart(script, lap.from(), "denoiser"))) {
       new TrainingRun(
               lap,
               options.duration(),
@@ -80,7 +80,7 @@ public final class DenoiserTraining {
               List.of())
           .run(
               trainer,
-              () -> batch(config, sampler, options.batch(), random, trainer.manager()),
+              fraction -> batch(config, sampler, options.batch(), random, trainer.manager()),
               new DenoiserGrids(config, pictures, options.patch(), CompileOptions.AUTO));
       Path part = Files.createDirectories(lap.checkpoint().resolve("denoiser"));
       trainer.export(part.resolve("diffusion_pytorch_model.safetensors"), "", name -> true);
@@ -90,13 +90,6 @@ public final class DenoiserTraining {
       index.put("denoiser", new String[] {"priorart", "DenoisingUNet"});
       CheckpointWriter.writeJson(lap.checkpoint().resolve("model_index.json"), index);
     }
-  }
-
-  private static Function<String, HostTensor> start(Path from, Script script) {
-    return from == null
-        ? null
-        : StartingWeights.open(
-            script, Map.of("", from.resolve("denoiser/diffusion_pytorch_model.safetensors")));
   }
 
   /** What a step takes after its rates: x, noise, sigma. */

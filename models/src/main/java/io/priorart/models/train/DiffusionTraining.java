@@ -122,7 +122,7 @@ public final class DiffusionTraining {
               DiffusionStep.terms(options.objective()))
           .run(
               trainer,
-              () ->
+              fraction ->
                   DiffusionStep.batch(options, latents, empty, schedule, random, trainer.manager()),
               grids);
       trainer.export(

@@ -61,6 +61,14 @@ final class PictureGrid {
         tileWidth);
   }
 
+  /** Draws a picture in every row; {@code values} holds one after the other. */
+  void column(int column, float[] values) {
+    int size = 3 * tileWidth * tileHeight;
+    for (int row = 0; row < values.length / size; row++) {
+      put(column, row, values, row * size);
+    }
+  }
+
   byte[] png() {
     ByteArrayOutputStream bytes = new ByteArrayOutputStream();
     ImageWriter writer = ImageIO.getImageWritersByFormatName("png").next();

@@ -47,6 +47,15 @@ final class StartingWeights {
     };
   }
 
+  /** {@link #open} of a checkpoint with one part; {@code null} without a checkpoint. */
+  static Function<String, HostTensor> ofPart(Script script, Path checkpoint, String part) {
+    return checkpoint == null
+        ? null
+        : open(
+            script,
+            Map.of("", checkpoint.resolve(part).resolve("diffusion_pytorch_model.safetensors")));
+  }
+
   private static String prefix(Map<String, SafetensorsFile> files, String name) {
     return files.keySet().stream().filter(name::startsWith).findFirst().orElseThrow();
   }

@@ -7,6 +7,7 @@ import ai.djl.ndarray.types.Shape;
 import io.priorart.models.engine.Script;
 import io.priorart.models.engine.ScriptModule;
 import io.priorart.models.engine.TensorSpec;
+import io.priorart.models.network.ConvexPotential;
 import io.priorart.models.weights.SafetensorsFile;
 import io.priorart.models.weights.SafetensorsWriter;
 import io.priorart.solver.ErrorKind;
@@ -138,6 +139,14 @@ final class Trainer implements AutoCloseable {
     double bound = spec.name().contains("embedding.weight") ? 0.05 : 1 / Math.sqrt(fanIn);
     if (endsResidual) {
       bound *= 0.1;
+    }
+    if (spec.name().endsWith(ConvexPotential.NON_NEGATIVE)) {
+      // near zero, as Fang et al. begin: a sum of many non-negative terms grows with every layer
+      float[] normal = random.normal(spec.shape()).values();
+      for (int i = 0; i < values.length; i++) {
+        values[i] = (float) Math.exp(-10 + 0.1 * normal[i]);
+      }
+      return new HostTensor(spec.shape(), values);
     }
     for (int i = 0; i < values.length; i++) {
       values[i] = isBias ? 0 : isNorm ? 1 : (float) (bound * (2 * random.uniform() - 1));

@@ -14,6 +14,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.function.DoubleFunction;
 import java.util.function.Supplier;
 import java.util.stream.Collectors;
 
@@ -56,10 +57,11 @@ record TrainingRun(
   /**
    * Trains until the time is over or a stop is asked for.
    *
-   * @param inputs draws one batch; called inside a scope that frees it
+   * @param inputs draws one batch, told what part of the lap is over, 0 to 1; called inside a scope
+   *     that frees it
    * @param grids drawn whenever the state is written
    */
-  void run(Trainer trainer, Supplier<NDArray[]> inputs, TrainingGrids grids) {
+  void run(Trainer trainer, DoubleFunction<NDArray[]> inputs, TrainingGrids grids) {
     try {
       loop(trainer, inputs, grids, new Log(lap.state()));
     } catch (IOException e) {
@@ -67,7 +69,7 @@ record TrainingRun(
     }
   }
 
-  private void loop(Trainer trainer, Supplier<NDArray[]> inputs, TrainingGrids grids, Log log)
+  private void loop(Trainer trainer, DoubleFunction<NDArray[]> inputs, TrainingGrids grids, Log log)
       throws IOException {
     long begin = System.nanoTime();
     long saved = begin;
@@ -84,7 +86,7 @@ record TrainingRun(
       double warmUp = Math.min(1, (trainer.step() - firstStep + 1.0) / WARM_UP_STEPS);
       rate = learningRate * warmUp * 0.5 * (1 + Math.cos(Math.PI * fraction));
       try (TensorScope scope = new TensorScope()) {
-        mean.add(step(trainer, rate, inputs));
+        mean.add(step(trainer, rate, () -> inputs.apply(fraction)));
       }
       trainer.setSeconds(secondsBefore + secondsSince(begin));
       TrainingListener.Progress progress = mean.progress(trainer.step(), fraction, planned);

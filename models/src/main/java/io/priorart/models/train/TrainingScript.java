@@ -5,11 +5,13 @@ import io.priorart.models.engine.Graph;
 import io.priorart.models.engine.Script;
 import io.priorart.models.engine.ScriptBuilder;
 import io.priorart.models.engine.Value;
+import io.priorart.models.network.ConvexPotential;
 import java.util.List;
 
 /**
  * A whole training step as one script call: forward, loss, gradients, gradient clipping, AdamW
- * (Loshchilov and Hutter 2019, arXiv 1711.05101) and an exponential moving average of the weights.
+ * (Loshchilov and Hutter 2019, arXiv 1711.05101), a projection of the weights that must not be
+ * negative, and an exponential moving average of the weights.
  */
 final class TrainingScript {
   static final double BETA1 = 0.9;
@@ -91,6 +93,9 @@ final class TrainingScript {
             + ", weight_decay="
             + WEIGHT_DECAY
             + ", eps=1e-08, amsgrad=False, maximize=False)");
+    for (int i : builder.weightsNamed(ConvexPotential.NON_NEGATIVE)) {
+      g.statement("c" + i + " = torch.clamp_(ps[" + i + "], 0, None)");
+    }
     g.statement("rest = torch.rsub(decay, 1)");
     g.statement("torch._foreach_lerp_(self.ema, ps, float(rest))");
     // what the update reads and writes is returned, or the compiler drops the update as dead code

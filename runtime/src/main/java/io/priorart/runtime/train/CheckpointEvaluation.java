@@ -75,7 +75,8 @@ public final class CheckpointEvaluation {
       int pictures, int side, Denoiser denoiser, Autoencoder autoencoder, Diffusion diffusion) {}
 
   /**
-   * A pixel prior, one evaluation a picture, clamped to what a picture can show.
+   * A pixel prior, one evaluation a picture, clamped to what a picture can show; a learned proximal
+   * operator at its own noise alone.
    *
    * @param masked empty for a network without a noise map
    */
@@ -237,31 +238,37 @@ public final class CheckpointEvaluation {
 
   private Denoiser denoiser(Prior prior) {
     List<Crop> crops = crops(1);
-    double[] denoising = new double[SIGMAS.length];
+    double[] sigmas =
+        prior.traits().proximal() ? new double[] {prior.bind(1, 1).proximal().sigma() / 2} : SIGMAS;
+    double[] denoising = new double[sigmas.length];
     double[] masked = new double[prior.traits().noiseMap() ? MISSING.length : 0];
     float most = (float) prior.schedule().sigma(prior.schedule().trainTimesteps() - 1);
     for (Crop crop : crops) {
       requireGoing();
       HostTensor truth = crop.picture().pixels();
       LatentDiffusionModel model = prior.bind(crop.picture().height(), crop.picture().width());
-      for (int k = 0; k < SIGMAS.length; k++) {
+      for (int k = 0; k < sigmas.length; k++) {
         restart(crop, k);
-        double sigma = 2 * SIGMAS[k];
+        double sigma = 2 * sigmas[k];
         try (NDManager scratch = model.manager().newSubManager();
             TensorScope scope = new TensorScope()) {
           NDArray noise = random.normal(scratch, truth.shape());
           NDArray noisy = truth.to(scratch).add(noise.mul(sigma));
-          denoising[k] += psnr(model.denoise(noisy, sigma, Conditioning.NONE), truth);
+          NDArray clean =
+              model.proximal() != null
+                  ? model.proximal().apply(noisy)
+                  : model.denoise(noisy, sigma, Conditioning.NONE);
+          denoising[k] += psnr(clean, truth);
         }
       }
       for (int k = 0; k < masked.length; k++) {
-        restart(crop, SIGMAS.length + k);
+        restart(crop, sigmas.length + k);
         masked[k] += psnrOfMasked(model, truth, MISSING[k], most);
       }
     }
     List<Denoising> levels = new ArrayList<>();
-    for (int k = 0; k < SIGMAS.length; k++) {
-      levels.add(new Denoising(SIGMAS[k], denoising[k] / crops.size()));
+    for (int k = 0; k < sigmas.length; k++) {
+      levels.add(new Denoising(sigmas[k], denoising[k] / crops.size()));
     }
     List<Masked> shares = new ArrayList<>();
     for (int k = 0; k < masked.length; k++) {

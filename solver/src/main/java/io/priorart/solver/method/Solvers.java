@@ -34,6 +34,7 @@ public final class Solvers {
           Psld.METHOD,
           P2l.METHOD,
           Flair.METHOD,
+          Lpn.METHOD,
           Mcg.METHOD,
           Dps.METHOD,
           TotalVariation.METHOD,

@@ -8,6 +8,7 @@ import ai.djl.ndarray.types.Shape;
 import io.priorart.solver.Conditioning;
 import io.priorart.solver.EvaluationCounts;
 import io.priorart.solver.LatentDiffusionModel;
+import io.priorart.solver.LearnedProximal;
 import io.priorart.solver.Linearization;
 import io.priorart.solver.NoiseSchedule;
 import io.priorart.solver.Prompt;
@@ -125,6 +126,43 @@ class GaussianLatentModel implements LatentDiffusionModel {
     double[][] noise =
         Matrices.diagonal(mean.length, i -> (double) levels[at + i] * levels[at + i]);
     return Matrices.times(covariance, Matrices.inverse(Matrices.plus(covariance, 1, noise)));
+  }
+
+  /** Noise of {@link #proximal}. */
+  static final double PROXIMAL_SIGMA = 0.3;
+
+  /**
+   * The proximal operator of {@code s^2 (x - mean)^T S^-1 (x - mean) / 2}, {@code s} {@link
+   * #PROXIMAL_SIGMA}: {@code mean + G (x - mean)}, {@code G = S (S + s^2 I)^-1}, the gradient of
+   * {@code <mean, x> + (x - mean)^T G (x - mean) / 2}. Of pictures only.
+   */
+  @Override
+  public LearnedProximal proximal() {
+    return pixelSpace() ? new Proximal() : null;
+  }
+
+  private final class Proximal implements LearnedProximal {
+    @Override
+    public double sigma() {
+      return PROXIMAL_SIGMA;
+    }
+
+    @Override
+    public NDArray apply(NDArray x) {
+      return denoise(x, PROXIMAL_SIGMA, Conditioning.NONE);
+    }
+
+    @Override
+    public NDArray potential(NDArray x) {
+      NDArray centre = x.getManager().create(Matrices.floats(mean), new Shape(1).addAll(latent));
+      NDArray from = x.sub(centre);
+      NDArray mapped = DenseOperator.Maps.linear(from, gain(covariance, PROXIMAL_SIGMA), latent);
+      return centre
+          .mul(x)
+          .add(from.mul(mapped).mul(0.5))
+          .reshape(x.getShape().get(0), -1)
+          .sum(new int[] {1});
+    }
   }
 
   @Override

@@ -278,6 +278,64 @@ class OracleTest {
     }
   }
 
+  /**
+   * A few iterations are the reference's; many, with the data's whole weight, reach the maximum a
+   * posteriori, which is a Gaussian posterior's mean.
+   */
+  @Test
+  void lpn() {
+    for (int seed = 0; seed < 10; seed++) {
+      GaussianOracle oracle = new GaussianOracle(seed);
+      Lpn.Spec fast = Lpn.METHOD.presets().get("fast");
+      double[] expected = new Reference(oracle).lpn(fast);
+      assertEquals(0, relative(lpn(oracle, oracle.operator(), fast)[1], expected), 2e-3);
+      assertTrue(relative(lpn(oracle, new Deaf(oracle), fast)[0], expected) > 0.05);
+      double[] prior = Matrices.times(oracle.codec, oracle.mean);
+      assertTrue(relative(prior, expected) > 0.05);
+      double[][] converged = lpn(oracle, oracle.operator(), new Lpn.Spec(400, 1));
+      assertEquals(0, oracle.statistics(converged).bias(), 0.01, "seed " + seed);
+    }
+  }
+
+  private static double[][] lpn(GaussianOracle oracle, DenseOperator operator, Lpn.Spec spec) {
+    try (NDManager manager = NDManager.newBaseManager()) {
+      return GaussianOracle.samples(
+          new Lpn(spec)
+              .solve(
+                  oracle.problem(operator),
+                  oracle.model(manager, true),
+                  SolveContext.of(manager, 0),
+                  2));
+    }
+  }
+
+  /** The penalty of a Gaussian prior is known. */
+  @Test
+  void learnedPenaltyIsTheNegativeLogarithmOfTheDensity() {
+    GaussianOracle oracle = new GaussianOracle(3);
+    double[][] prior =
+        Matrices.times(
+            oracle.codec, Matrices.times(oracle.covariance, Matrices.transpose(oracle.codec)));
+    double[] centre = Matrices.times(oracle.codec, oracle.mean);
+    SplittableRandom random = new SplittableRandom(5);
+    double[] found = new double[2];
+    double[] expected = new double[2];
+    try (NDManager manager = NDManager.newBaseManager()) {
+      GaussianLatentModel model = oracle.model(manager, true);
+      for (int k = 0; k < 2; k++) {
+        double[] x = Matrices.times(oracle.codec, oracle.priorLatent(random));
+        NDArray picture = manager.create(Matrices.floats(x), new Shape(1, 1, 4, 4));
+        LearnedPenalty at = LearnedPenalty.at(model.proximal(), picture, 4000, () -> {});
+        assertEquals(0, at.residual(), 1e-3);
+        double[] from = Matrices.plus(x, -1, centre);
+        found[k] = at.logPrior();
+        expected[k] = -0.5 * Matrices.dot(from, Matrices.times(Matrices.inverse(prior), from));
+      }
+      // a difference: the penalty is known but for a constant
+      assertEquals(expected[1] - expected[0], found[1] - found[0], 0.02 * Math.abs(expected[1]));
+    }
+  }
+
   /** What a solve of this seed draws before its first step. */
   private static NoiseSource first(long seed) {
     NoiseSource source = new NoiseSource(seed);

@@ -345,6 +345,24 @@ final class Reference {
     return z;
   }
 
+  /** LPN, algorithm 2: ADMM with the proximal operator of the prior of pictures. */
+  double[] lpn(Lpn.Spec spec) {
+    double[][] prior = times(oracle.codec, times(oracle.covariance, transpose(oracle.codec)));
+    double[] centre = times(oracle.codec, oracle.mean);
+    double noise = GaussianOracle.SIGMA * GaussianOracle.SIGMA;
+    double trained = GaussianLatentModel.PROXIMAL_SIGMA;
+    double[][] gain = GaussianLatentModel.gain(prior, trained);
+    double[] z = wiener(noise);
+    double[] u = new double[GaussianOracle.D];
+    for (int i = 0; i < spec.iterations(); i++) {
+      double gamma = spec.dataWeight() * trained * trained / noise;
+      double[] x = proximal(plus(z, -1, u), gamma);
+      u = plus(plus(u, 1, x), -1, z);
+      z = plus(centre, 1, times(gain, plus(plus(x, 1, u), -1, centre)));
+    }
+    return z;
+  }
+
   /**
    * The exact denoiser of a turned picture, turned back.
    *

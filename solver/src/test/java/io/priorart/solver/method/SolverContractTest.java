@@ -17,6 +17,7 @@ import io.priorart.solver.ErrorKind;
 import io.priorart.solver.ForwardOperator;
 import io.priorart.solver.HostTensor;
 import io.priorart.solver.InverseSolver;
+import io.priorart.solver.LearnedProximal;
 import io.priorart.solver.Linearization;
 import io.priorart.solver.Noise;
 import io.priorart.solver.PriorArtException;
@@ -385,9 +386,9 @@ class SolverContractTest {
     assertArrayEquals(first, solve(method, 7));
     float[] other = solve(method, 8);
     assertEquals(
-        method.needs().contains(Need.MODEL),
+        method.needs().contains(Need.MODEL) && !method.needs().contains(Need.PROXIMAL),
         !Arrays.equals(first, other),
-        "only what has a prior draws anything");
+        "only what has a diffusion prior draws anything");
   }
 
   @ParameterizedTest
@@ -609,6 +610,25 @@ class SolverContractTest {
         assertKind(ErrorKind.FAILED_PRECONDITION, withoutMap);
       } else {
         assertDoesNotThrow(withoutMap::run);
+      }
+      GaussianLatentModel diffusion =
+          new GaussianLatentModel(
+              manager,
+              ORACLE.mean,
+              ORACLE.covariance,
+              ORACLE.codec,
+              needs.contains(Need.PIXEL_SPACE)) {
+            @Override
+            public LearnedProximal proximal() {
+              return null;
+            }
+          };
+      Runnable onDiffusion =
+          () -> create(method).solve(linear, diffusion, context(method, manager, 1));
+      if (needs.contains(Need.PROXIMAL)) {
+        assertKind(ErrorKind.FAILED_PRECONDITION, onDiffusion);
+      } else {
+        assertDoesNotThrow(onDiffusion::run);
       }
       Map<Need, Faulty.Part> gradients =
           Map.of(
