@@ -6,12 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.Shape;
-import io.priorart.solver.Conditioning;
-import io.priorart.solver.HostTensor;
-import io.priorart.solver.Noise;
-import io.priorart.solver.Problem;
 import io.priorart.solver.SolveContext;
-import java.util.Arrays;
 import java.util.SplittableRandom;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -30,49 +25,6 @@ import org.junit.jupiter.params.provider.EnumSource;
  */
 class GaussianMixtureTest {
   private static final int CHAINS = 400;
-  private static final double SPREAD = 0.2;
-
-  /** Two pixels, identity codec, exact denoiser. */
-  private static final class Mixture extends GaussianLatentModel {
-    Mixture(NDManager manager) {
-      super(manager, new double[2], Matrices.diagonal(2, i -> 1), Matrices.diagonal(2, i -> 1));
-    }
-
-    @Override
-    public Shape imageShape() {
-      return new Shape(1, 1, 2);
-    }
-
-    @Override
-    public Shape latentShape() {
-      return new Shape(1, 1, 2);
-    }
-
-    @Override
-    public NDArray encode(NDArray x) {
-      return x.duplicate();
-    }
-
-    @Override
-    public NDArray decode(NDArray z) {
-      return z.duplicate();
-    }
-
-    @Override
-    public NDArray denoise(NDArray z, double sigma, Conditioning conditioning) {
-      float[] values = z.toFloatArray();
-      double v = SPREAD * SPREAD + sigma * sigma;
-      double gain = SPREAD * SPREAD / v;
-      for (int i = 0; i < values.length; i += 2) {
-        // log odds of the modes: 2 <mode, z> / v
-        double odds = (2 * values[i] + values[i + 1]) / v;
-        double balance = Math.tanh(odds / 2);
-        values[i] = (float) (gain * values[i] + (1 - gain) * balance);
-        values[i + 1] = (float) (gain * values[i + 1] + (1 - gain) * balance * 0.5);
-      }
-      return z.getManager().create(values, z.getShape());
-    }
-  }
 
   /**
    * Solves for a measurement of the first coordinate.
@@ -90,74 +42,30 @@ class GaussianMixtureTest {
         sum += x[i + 1];
       }
     }
-    return new double[] {count / (double) CHAINS, sum / count};
+    return new double[] {TwoModes.share(x), sum / count};
   }
 
   /** Where the chains end, {@code [CHAINS, 2]}. */
   private static float[] chains(double y, double sigma) {
-    DenseOperator first =
-        new DenseOperator(new Shape(1, 1, 2), new Shape(1), new double[][] {{1, 0}});
-    Problem problem =
-        new Problem(
-            first,
-            new HostTensor(new Shape(1, 1), new float[] {(float) y}),
-            new Noise.Gaussian(sigma / 2),
-            0);
     try (NDManager manager = NDManager.newBaseManager()) {
       return new ProxDiffusion(ProxDiffusion.METHOD.defaults())
-          .solve(problem, new Mixture(manager), SolveContext.of(manager, 3), CHAINS)
+          .solve(
+              TwoModes.problem(y, sigma),
+              new TwoModes(manager, false),
+              SolveContext.of(manager, 3),
+              CHAINS)
           .toFloatArray();
     }
   }
 
-  /** Sliced Wasserstein-1 distance over 32 directions of two samples of equal size. */
-  private static double slicedWasserstein(float[] a, float[] b) {
-    double sum = 0;
-    for (int d = 0; d < 32; d++) {
-      double angle = Math.PI * d / 32;
-      double[] p = projected(a, angle);
-      double[] q = projected(b, angle);
-      for (int i = 0; i < p.length; i++) {
-        sum += Math.abs(p[i] - q[i]) / p.length / 32;
-      }
-    }
-    return sum;
-  }
-
-  private static double[] projected(float[] x, double angle) {
-    double[] p = new double[x.length / 2];
-    for (int i = 0; i < p.length; i++) {
-      p[i] = Math.cos(angle) * x[2 * i] + Math.sin(angle) * x[2 * i + 1];
-    }
-    Arrays.sort(p);
-    return p;
-  }
-
-  /**
-   * Half the points around {@code (first, 0.5)}, half around its opposite; in both {@code
-   * firstSpread} and the prior's spread.
-   */
-  private static float[] exactSamples(double first, double firstSpread, double share) {
-    SplittableRandom random = new SplittableRandom(8);
-    float[] x = new float[2 * CHAINS];
-    for (int i = 0; i < CHAINS; i++) {
-      int sign = i < share * CHAINS ? 1 : -1;
-      x[2 * i] = (float) (sign * first + firstSpread * random.nextGaussian());
-      x[2 * i + 1] = (float) (sign * 0.5 + SPREAD * random.nextGaussian());
-    }
-    return x;
-  }
-
   @Test
   void chainsLieWhereThePosteriorLies() {
-    // each mode's first coordinate times the likelihood N(0, 0.5^2)
-    double precision = 1 / (SPREAD * SPREAD) + 1 / 0.25;
-    double first = 1 / (SPREAD * SPREAD) / precision;
-    double spread = Math.sqrt(1 / precision);
-    float[] exact = exactSamples(first, spread, 0.5);
-    double found = slicedWasserstein(chains(0, 0.5), exact);
-    double oneMode = slicedWasserstein(exactSamples(first, spread, 1), exact);
-    double middle = slicedWasserstein(new float[2 * CHAINS], exact);
+    float[] exact = TwoModes.posterior(0, 0.5, CHAINS, new SplittableRandom(8));
+    double found = TwoModes.slicedWasserstein(chains(0, 0.5), exact);
+    // here the other mode is as good as gone
+    float[] single = TwoModes.posterior(0.9, 0.4, CHAINS, new SplittableRandom(9));
+    double oneMode = TwoModes.slicedWasserstein(single, exact);
+    double middle = TwoModes.slicedWasserstein(new float[2 * CHAINS], exact);
     assertTrue(found < 0.2 * Math.min(oneMode, middle), found + ", " + oneMode + ", " + middle);
   }
 
@@ -167,20 +75,16 @@ class GaussianMixtureTest {
     try (NDManager manager = NDManager.newBaseManager()) {
       SolveContext context = SolveContext.of(manager, 4);
       NDArray noise = context.noise().normal(manager, new Shape(CHAINS, 1, 1, 2));
-      float[] x = sampler.sample(new Mixture(manager), noise, 100, context).toFloatArray();
+      float[] x = sampler.sample(new TwoModes(manager, false), noise, 100, context).toFloatArray();
       int count = 0;
       for (int i = 0; i < x.length; i += 2) {
         count += x[i] > 0 ? 1 : 0;
       }
       assertEquals(0.5, count / (double) CHAINS, 0.05 + 3 * 0.5 / Math.sqrt(CHAINS));
-      double distance = slicedWasserstein(x, exactSamples(1, SPREAD, 0.5));
+      double distance =
+          TwoModes.slicedWasserstein(x, TwoModes.prior(CHAINS, new SplittableRandom(8)));
       assertTrue(distance < 0.12, "" + distance);
     }
-  }
-
-  /** The posterior weight of the mode (1, 0.5). */
-  private static double exact(double y, double sigma) {
-    return 1 / (1 + Math.exp(-2 * y / (sigma * sigma + SPREAD * SPREAD)));
   }
 
   @Test
@@ -192,7 +96,7 @@ class GaussianMixtureTest {
 
   @Test
   void findsTheModeThatTheMeasurementNames() {
-    assertEquals(1, exact(0.9, 0.2), 1e-6);
+    assertEquals(1, TwoModes.weight(0.9, 0.2), 1e-6);
     double[] found = solve(0.9, 0.2);
     assertTrue(found[0] > 0.95, "share " + found[0]);
     assertEquals(0.5, found[1], 0.05);
@@ -200,7 +104,7 @@ class GaussianMixtureTest {
 
   @Test
   void leansTheRightWayInBetweenButLessThanThePosterior() {
-    assertEquals(0.984, exact(0.6, 0.5), 1e-3);
+    assertEquals(0.984, TwoModes.weight(0.6, 0.5), 1e-3);
     double found = solve(0.6, 0.5)[0];
     assertTrue(found > 0.7 && found < 0.984, "share " + found);
   }

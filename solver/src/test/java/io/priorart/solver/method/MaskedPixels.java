@@ -1,20 +1,24 @@
 package io.priorart.solver.method;
 
+import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.types.Shape;
 import io.priorart.solver.HostTensor;
 
-/** {@code A(x) = k x} for 4x4 pictures. */
+/** {@code A(x) = k x}. */
 class MaskedPixels extends DenseOperator {
+  private final Shape picture;
   private final float[] known;
 
   /**
-   * @param known 16 zeros and ones
+   * @param known 16 zeros and ones, of a 4x4 picture
    */
   MaskedPixels(float... known) {
-    super(
-        GaussianLatentModel.IMAGE,
-        GaussianLatentModel.IMAGE,
-        Matrices.diagonal(known.length, i -> known[i]));
+    this(GaussianLatentModel.IMAGE, known);
+  }
+
+  MaskedPixels(Shape picture, float[] known) {
+    super(picture, picture, Matrices.diagonal(known.length, i -> known[i]));
+    this.picture = picture;
     this.known = known;
   }
 
@@ -24,7 +28,12 @@ class MaskedPixels extends DenseOperator {
   }
 
   @Override
+  public NDArray pseudoInverse(NDArray y, double rcond) {
+    return adjoint(y);
+  }
+
+  @Override
   public HostTensor observed() {
-    return new HostTensor(new Shape(1, 4, 4), known);
+    return new HostTensor(picture, known);
   }
 }
