@@ -75,11 +75,18 @@ public final class Requests {
     Restorer.Request asked = request(wire, v);
     String model =
         v.check("", () -> service.models().named(wire.getModel(), asked.prompt().hasText()));
+    java.time.Duration budget = v.check(null, () -> budget(wire.hasBudget(), wire.getBudget()));
     AutoSolver.Choice choice =
         v.check(
             null,
             () ->
-                model.isEmpty() ? null : AutoSolver.choose(asked, service.models().traits(model)));
+                model.isEmpty()
+                    ? null
+                    : AutoSolver.choose(
+                        asked,
+                        service.models().traits(model),
+                        wire.hasBudget() ? budget : null,
+                        asked.pixels(info.width(), info.height())));
     if (choice != null) {
       v.check(
           () -> {
@@ -100,7 +107,6 @@ public final class Requests {
     PictureFormat format = v.check(info.format(), () -> format(output, info.format()));
     int bitDepth = v.check(0, () -> bitDepth(output));
     java.time.Duration previewInterval = v.check(null, () -> previewInterval(output));
-    java.time.Duration budget = v.check(null, () -> budget(wire.hasBudget(), wire.getBudget()));
     boolean harmful = format.lossy() && asked.keepsKnownPixels();
     v.check(
         () -> {

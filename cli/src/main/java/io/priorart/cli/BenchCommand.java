@@ -38,9 +38,10 @@ import picocli.CommandLine.Spec;
       BenchCaptionsCommand.class,
       BenchModelCommand.class,
       BenchInversionCommand.class,
+      BenchPresetsCommand.class,
       BenchCurveCommand.class
     },
-    synopsisSubcommandLabel = "(quality | captions | model | inversion | curve)")
+    synopsisSubcommandLabel = "(quality | captions | model | inversion | presets | curve)")
 final class BenchCommand {
   @Command(
       name = "quality",

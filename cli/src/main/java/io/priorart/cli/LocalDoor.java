@@ -19,7 +19,7 @@ final class LocalDoor implements RestoreDoor {
     return FileRestorer.restore(
         job.withOperators(
                 job.request().operators().stream().map(o -> o.resolved(Limits.PIXELS)).toList())
-            .chosen(model.traits()),
+            .chosen(model.traits(), stopping.budget()),
         model,
         listener,
         stopping);

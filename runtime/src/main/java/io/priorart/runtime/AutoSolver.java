@@ -2,6 +2,7 @@ package io.priorart.runtime;
 
 import io.priorart.models.PriorTraits;
 import io.priorart.solver.PriorArtException;
+import java.time.Duration;
 import java.util.List;
 
 /**
@@ -26,6 +27,9 @@ public final class AutoSolver {
   /** The operator that leaves no colour. */
   private static final String COLOURLESS = "grayscale";
 
+  /** The solver that draws it. */
+  private static final String COLOURING = "mcg";
+
   private static final String LATENT = "latent";
 
   private static final String DETAIL = "detail";
@@ -38,6 +42,37 @@ public final class AutoSolver {
    * @param reason why this one; empty when the request named it itself
    */
   public record Choice(Restorer.Request request, String reason) {}
+
+  /**
+   * Chooses, where the request leaves it open. A budget, with neither preset nor steps asked for,
+   * decides by {@link MeasuredPresets}.
+   *
+   * @param budget for solving; {@code null} for none
+   * @param pixels of the picture to be restored
+   * @throws PriorArtException INVALID_ARGUMENT for parameters of a solver that nobody named
+   */
+  public static Choice choose(
+      Restorer.Request request, PriorTraits prior, Duration budget, long pixels) {
+    Choice usual = choose(request, prior);
+    boolean open =
+        request.solver().equals(NAME)
+            && request.preset().equals(Restorer.USUAL_PRESET)
+            && request.steps() == null
+            && !usual.request().solver().equals(COLOURING);
+    if (budget == null || !open) {
+      return usual;
+    }
+    return MeasuredPresets.bundled()
+        .best(prior, request.operators(), request.samples(), pixels, budget, MachineSpeed::seconds)
+        .map(
+            fit ->
+                new Choice(
+                    request
+                        .withSolver(fit.entry().solver(), fit.entry().preset())
+                        .withSteps(fit.entry().steps()),
+                    MeasuredPresets.reason(fit, budget)))
+        .orElse(usual);
+  }
 
   /**
    * Chooses, where the request leaves it open.
@@ -63,7 +98,7 @@ public final class AutoSolver {
       return choice(request, "prox-diffusion", "latent prior, no network gradients");
     }
     if (request.operators().stream().anyMatch(o -> o.name().equals(COLOURLESS))) {
-      return choice(request, "mcg", "colour that was taken out has to be drawn, not smoothed");
+      return choice(request, COLOURING, "colour that was taken out has to be drawn, not smoothed");
     }
     if (request.samples() == 1) {
       return choice(request, "dpir", "pixel-space prior, one picture");
@@ -89,6 +124,12 @@ public final class AutoSolver {
     String own = asked.equals(Restorer.USUAL_PRESET) ? LATENT : LATENT + "-" + asked;
     boolean has = Restorer.SOLVERS.byId(solver).presets().containsKey(own);
     return has && !prior.pixelSpace() ? own : asked;
+  }
+
+  /** {@link #preset(String, List, String)}, or what the solver has for the kind of prior. */
+  public static String preset(
+      String solver, List<OperatorRequest> operators, String asked, PriorTraits prior) {
+    return preset(solver, operators, ofPrior(solver, asked, prior));
   }
 
   /**

@@ -5,7 +5,9 @@ import io.priorart.models.PriorTraits;
 import io.priorart.runtime.image.Picture;
 import io.priorart.runtime.image.PictureFiles;
 import io.priorart.runtime.image.PictureFormat;
+import io.priorart.runtime.image.PictureInfo;
 import io.priorart.solver.PriorArtException;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.function.Supplier;
@@ -54,10 +56,14 @@ public final class FileRestorer {
     /**
      * The same with a solver, where the request leaves it open.
      *
-     * @throws PriorArtException FAILED_PRECONDITION if solver or text do not go with the prior
+     * @param budget for solving; {@code null} for none
+     * @throws PriorArtException FAILED_PRECONDITION if solver or text do not go with the prior;
+     *     INVALID_ARGUMENT for a measurement that is no picture
      */
-    public Job chosen(PriorTraits prior) {
-      AutoSolver.Choice found = AutoSolver.choose(request, prior);
+    public Job chosen(PriorTraits prior, Duration budget) {
+      PictureInfo seen = PictureFiles.info(name, measurement, Limits.PIXELS);
+      AutoSolver.Choice found =
+          AutoSolver.choose(request, prior, budget, request.pixels(seen.width(), seen.height()));
       Restorer.requireFit(found.request(), prior);
       return new Job(
           name, measurement, found.request(), format, bitDepth, meanAndDeviation, found.reason());

@@ -112,6 +112,42 @@ public final class Restorer {
           height);
     }
 
+    /**
+     * Pixels of the picture to be returned, as far as the request tells: where it names no size,
+     * super-resolution enlarges the measurement's.
+     */
+    public long pixels(int measuredWidth, int measuredHeight) {
+      if (width != 0 && height != 0) {
+        return (long) width * height;
+      }
+      long pixels = (long) measuredWidth * measuredHeight;
+      for (OperatorRequest operator : operators) {
+        if (operator.name().equals("super-resolution")
+            && operator.parameters().get("factor") != null) {
+          double factor = Double.parseDouble(operator.parameters().get("factor").toString());
+          pixels = Math.round(pixels * factor * factor);
+        }
+      }
+      return pixels;
+    }
+
+    /** The same with so many steps. */
+    Request withSteps(int count) {
+      return new Request(
+          operators,
+          noise,
+          solver,
+          preset,
+          parameters,
+          count,
+          finish,
+          prompt,
+          seed,
+          samples,
+          width,
+          height);
+    }
+
     /** Whether the measurement's own pixels are known to be right. */
     boolean pureInpainting() {
       return operators.size() == 1 && operators.get(0).name().equals("inpainting");
@@ -210,7 +246,18 @@ public final class Restorer {
    * @throws PriorArtException FAILED_PRECONDITION naming the field
    */
   public static void requireFit(Request request, PriorTraits prior) {
-    Set<SolverMethod.Need> needs = SOLVERS.byId(request.solver()).needs();
+    requireFit(request.solver(), prior);
+    requireFit(
+        "prompt",
+        prior.text()
+            || request.prompt().isNone()
+            || !SOLVERS.byId(request.solver()).needs().contains(SolverMethod.Need.MODEL),
+        "this model takes no text; leave prompts and guidance scale out or take another model");
+  }
+
+  /** {@link #requireFit(Request, PriorTraits)} of the solver alone. */
+  static void requireFit(String solver, PriorTraits prior) {
+    Set<SolverMethod.Need> needs = SOLVERS.byId(solver).needs();
     if (!needs.contains(SolverMethod.Need.MODEL)) {
       return;
     }
@@ -218,30 +265,25 @@ public final class Restorer {
         "solver",
         needs.contains(SolverMethod.Need.PROXIMAL) == prior.proximal(),
         prior.proximal()
-            ? request.solver() + " needs a diffusion model; this one is a learned proximal operator"
-            : request.solver() + " needs a learned proximal operator (`train lpn` makes one)");
+            ? solver + " needs a diffusion model; this one is a learned proximal operator"
+            : solver + " needs a learned proximal operator (`train lpn` makes one)");
     requireFit(
         "solver",
         !needs.contains(SolverMethod.Need.PIXEL_SPACE) || prior.pixelSpace(),
-        request.solver() + " needs a pixel-space prior; this model has an auto-encoder");
+        solver + " needs a pixel-space prior; this model has an auto-encoder");
     requireFit(
         "solver",
         !needs.contains(SolverMethod.Need.NOISE_MAP) || prior.noiseMap(),
-        request.solver()
-            + " needs a prior that takes a noise level for each pixel; this model takes one");
+        solver + " needs a prior that takes a noise level for each pixel; this model takes one");
     requireFit(
         "solver",
         !needs.contains(SolverMethod.Need.FEW_STEP) || prior.fewStep(),
-        request.solver()
+        solver
             + " needs a few-step prior (a latent consistency model); this model takes many steps");
     requireFit(
         "solver",
         !needs.contains(SolverMethod.Need.TEXT) || prior.text(),
-        request.solver() + " needs a prior that understands text; this model does not");
-    requireFit(
-        "prompt",
-        prior.text() || request.prompt().isNone(),
-        "this model takes no text; leave prompts and guidance scale out or take another model");
+        solver + " needs a prior that understands text; this model does not");
   }
 
   private static void requireFit(String field, boolean fits, String problem) {

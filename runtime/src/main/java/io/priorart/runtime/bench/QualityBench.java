@@ -184,7 +184,9 @@ public final class QualityBench {
   }
 
   private String preset(QualityTask task, SolverMethod<?> method) {
-    return AutoSolver.preset(method.id(), task.declared(), plan.preset());
+    return method.needs().contains(SolverMethod.Need.MODEL)
+        ? AutoSolver.preset(method.id(), task.declared(), plan.preset(), pipelines.get().traits())
+        : AutoSolver.preset(method.id(), task.declared(), plan.preset());
   }
 
   private record Sample(String name, String hash, Picture picture) {}

@@ -1,0 +1,150 @@
+package io.priorart.runtime.bench;
+
+import io.priorart.models.Prior;
+import io.priorart.runtime.AutoSolver;
+import io.priorart.runtime.Comparison;
+import io.priorart.runtime.Degrader;
+import io.priorart.runtime.Machine;
+import io.priorart.runtime.MachineSpeed;
+import io.priorart.runtime.MeasuredPresets;
+import io.priorart.runtime.RestoreListener;
+import io.priorart.runtime.Restorer;
+import io.priorart.runtime.Stopping;
+import io.priorart.runtime.image.Picture;
+import io.priorart.solver.Noise;
+import io.priorart.solver.Prompt;
+import io.priorart.solver.SolverMethod;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.function.BooleanSupplier;
+import java.util.function.Consumer;
+
+/** Measures {@link MeasuredPresets}: a prior's solvers at several lengths on every task. */
+public final class PresetBench {
+  /**
+   * @param several whether its samples differ
+   */
+  private record Candidate(String solver, boolean several, int... steps) {}
+
+  /** By the kind of prior. */
+  private static final Map<String, List<Candidate>> CANDIDATES =
+      Map.of(
+          "pixel",
+          List.of(
+              new Candidate("dpir", false, 4, 8, 16, 24, 48),
+              new Candidate("rad", true, 5, 10, 20, 40),
+              new Candidate("diffpir", true, 5, 10, 20, 40)),
+          "latent",
+          List.of(
+              new Candidate("prox-diffusion", false, 5, 10, 20, 40),
+              new Candidate("prox-diffusion", true, 5, 10, 20, 40)),
+          "few-step",
+          List.of(new Candidate("latino", false, 2, 4, 8), new Candidate("latino", true, 2, 4, 8)));
+
+  private static final List<String> TASKS =
+      List.of(
+          "inpainting-70",
+          "super-resolution-4",
+          "gaussian-blur-3",
+          "motion-blur-31",
+          "denoising-0.1");
+
+  private PresetBench() {}
+
+  /**
+   * Measures one prior.
+   *
+   * @param pictures of one square size
+   * @param others entries of other kinds of priors to keep; they must be of this machine
+   * @throws io.priorart.solver.PriorArtException CANCELLED
+   */
+  public static MeasuredPresets run(
+      List<Picture> pictures,
+      Prior prior,
+      List<MeasuredPresets.Entry> others,
+      BooleanSupplier cancelled,
+      Consumer<MeasuredPresets.Entry> listener) {
+    String kind = MeasuredPresets.kind(prior.traits());
+    List<MeasuredPresets.Entry> entries = new ArrayList<>(others);
+    entries.removeIf(e -> e.prior().equals(kind));
+    for (String name : TASKS) {
+      QualityTask task = QualityTask.parse(name);
+      for (Candidate candidate : CANDIDATES.get(kind)) {
+        if (!suits(candidate.solver(), task, prior)) {
+          continue;
+        }
+        for (int steps : candidate.steps()) {
+          MeasuredPresets.Entry entry =
+              measure(task, candidate, steps, kind, pictures, prior, cancelled);
+          entries.add(entry);
+          listener.accept(entry);
+        }
+      }
+    }
+    return new MeasuredPresets(
+        Machine.describe(),
+        Machine.revision(),
+        MachineSpeed.seconds(),
+        pictures.get(0).width(),
+        entries);
+  }
+
+  private static boolean suits(String solver, QualityTask task, Prior prior) {
+    boolean masks = Restorer.SOLVERS.byId(solver).needs().contains(SolverMethod.Need.MASK);
+    boolean gaps = MeasuredPresets.task(task.declared()).equals("inpainting");
+    return masks ? gaps && prior.traits().noiseMap() : true;
+  }
+
+  private static MeasuredPresets.Entry measure(
+      QualityTask task,
+      Candidate candidate,
+      int steps,
+      String kind,
+      List<Picture> pictures,
+      Prior prior,
+      BooleanSupplier cancelled) {
+    String preset =
+        AutoSolver.preset(
+            candidate.solver(), task.declared(), Restorer.USUAL_PRESET, prior.traits());
+    double psnr = 0;
+    double seconds = 0;
+    for (int i = 0; i < pictures.size(); i++) {
+      Picture truth = pictures.get(i);
+      Degrader.Degraded measured =
+          Degrader.degrade(truth, task.measured(), Noise.ofSigma(task.sigma()), i, 32);
+      Restorer.Restoration found =
+          Restorer.restore(
+              measured.measurement(),
+              new Restorer.Request(
+                  measured.problem().operators(),
+                  Noise.ofSigma(task.sigma()),
+                  candidate.solver(),
+                  preset,
+                  Map.of(),
+                  steps,
+                  true,
+                  Prompt.NONE,
+                  i,
+                  1,
+                  truth.width(),
+                  truth.height()),
+              () -> prior,
+              8,
+              RestoreListener.NONE,
+              Stopping.by(cancelled));
+      Restorer.Sample sample = found.samples().get(0);
+      psnr += Comparison.of(truth, sample.picture(), null).psnr() / pictures.size();
+      seconds += (sample.solveSeconds() + sample.finishSeconds()) / pictures.size();
+    }
+    return new MeasuredPresets.Entry(
+        kind,
+        MeasuredPresets.task(task.declared()),
+        candidate.solver(),
+        preset,
+        steps,
+        candidate.several(),
+        Math.round(psnr * 100) / 100.0,
+        Math.round(seconds * 1000) / 1000.0);
+  }
+}
