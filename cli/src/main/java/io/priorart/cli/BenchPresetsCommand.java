@@ -12,7 +12,6 @@ import io.priorart.runtime.image.Picture;
 import io.priorart.runtime.image.PictureFiles;
 import io.priorart.solver.PriorArtException;
 import java.io.IOException;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -89,7 +88,7 @@ final class BenchPresetsCommand implements Callable<Integer> {
                       e.steps(),
                       e.psnr(),
                       e.seconds()));
-      PictureFiles.writeBytes(output, (Json.text(found) + "\n").getBytes(StandardCharsets.UTF_8));
+      Json.write(found, output, force);
     }
     return 0;
   }

@@ -1,8 +1,7 @@
 package io.priorart.runtime;
 
-import com.fasterxml.jackson.core.JacksonException;
-import com.fasterxml.jackson.databind.DeserializationFeature;
-import com.fasterxml.jackson.databind.ObjectMapper;
+import static java.nio.charset.StandardCharsets.UTF_8;
+
 import io.priorart.models.PriorTraits;
 import io.priorart.solver.ErrorKind;
 import io.priorart.solver.PriorArtException;
@@ -43,9 +42,6 @@ public record MeasuredPresets(
   /** Loading, reading and writing, and what the measure itself is off by. */
   private static final double SHARE_FOR_SOLVING = 0.8;
 
-  private static final ObjectMapper JSON =
-      new ObjectMapper().enable(DeserializationFeature.FAIL_ON_MISSING_CREATOR_PROPERTIES);
-
   private static final MeasuredPresets BUNDLED = read();
 
   /**
@@ -65,7 +61,12 @@ public record MeasuredPresets(
       int steps,
       boolean several,
       double psnr,
-      double seconds) {}
+      double seconds) {
+    /** The same for one picture or for several. */
+    public Entry with(boolean ofSeveral) {
+      return new Entry(prior, task, solver, preset, steps, ofSeveral, psnr, seconds);
+    }
+  }
 
   public MeasuredPresets {
     machine = new LinkedHashMap<>(machine);
@@ -74,7 +75,7 @@ public record MeasuredPresets(
 
   private static MeasuredPresets read() {
     try (InputStream in = MeasuredPresets.class.getResourceAsStream(RESOURCE)) {
-      return JSON.readValue(in, MeasuredPresets.class);
+      return Json.read(new String(in.readAllBytes(), UTF_8), MeasuredPresets.class);
     } catch (IOException e) {
       throw new UncheckedIOException(e);
     }
@@ -87,13 +88,11 @@ public record MeasuredPresets(
    */
   public static MeasuredPresets read(Path file) {
     try {
-      return JSON.readValue(Files.readAllBytes(file), MeasuredPresets.class);
+      return Json.read(Files.readString(file), MeasuredPresets.class);
     } catch (NoSuchFileException e) {
       throw new PriorArtException(ErrorKind.NOT_FOUND, file + ": no such file");
-    } catch (JacksonException e) {
-      throw PriorArtException.badField("table", file + " is none: " + e.getOriginalMessage());
-    } catch (IOException e) {
-      throw new UncheckedIOException(e);
+    } catch (IOException | UncheckedIOException | NullPointerException e) {
+      throw PriorArtException.badField("table", file + " is none: " + e.getMessage());
     }
   }
 

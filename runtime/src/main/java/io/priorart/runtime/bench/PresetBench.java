@@ -23,24 +23,26 @@ import java.util.function.Consumer;
 /** Measures {@link MeasuredPresets}: a prior's solvers at several lengths on every task. */
 public final class PresetBench {
   /**
-   * @param several whether its samples differ
+   * @param several whether it is for one picture, for several that differ, or for both
    */
-  private record Candidate(String solver, boolean several, int... steps) {}
+  private record Candidate(String solver, List<Boolean> several, int... steps) {}
+
+  private static final List<Boolean> ONE = List.of(false);
+  private static final List<Boolean> SEVERAL = List.of(true);
+  private static final List<Boolean> BOTH = List.of(false, true);
 
   /** By the kind of prior. */
   private static final Map<String, List<Candidate>> CANDIDATES =
       Map.of(
           "pixel",
           List.of(
-              new Candidate("dpir", false, 4, 8, 16, 24, 48),
-              new Candidate("rad", true, 5, 10, 20, 40),
-              new Candidate("diffpir", true, 5, 10, 20, 40)),
+              new Candidate("dpir", ONE, 4, 8, 16, 24, 48),
+              new Candidate("rad", SEVERAL, 5, 10, 20, 40),
+              new Candidate("diffpir", SEVERAL, 5, 10, 20, 40)),
           "latent",
-          List.of(
-              new Candidate("prox-diffusion", false, 5, 10, 20, 40),
-              new Candidate("prox-diffusion", true, 5, 10, 20, 40)),
+          List.of(new Candidate("prox-diffusion", BOTH, 5, 10, 20, 40)),
           "few-step",
-          List.of(new Candidate("latino", false, 2, 4, 8), new Candidate("latino", true, 2, 4, 8)));
+          List.of(new Candidate("latino", BOTH, 2, 4, 8)));
 
   private static final List<String> TASKS =
       List.of(
@@ -75,10 +77,10 @@ public final class PresetBench {
           continue;
         }
         for (int steps : candidate.steps()) {
-          MeasuredPresets.Entry entry =
-              measure(task, candidate, steps, kind, pictures, prior, cancelled);
-          entries.add(entry);
-          listener.accept(entry);
+          MeasuredPresets.Entry one =
+              measure(task, candidate.solver(), steps, kind, pictures, prior, cancelled);
+          candidate.several().forEach(several -> entries.add(one.with(several)));
+          listener.accept(one);
         }
       }
     }
@@ -98,15 +100,14 @@ public final class PresetBench {
 
   private static MeasuredPresets.Entry measure(
       QualityTask task,
-      Candidate candidate,
+      String solver,
       int steps,
       String kind,
       List<Picture> pictures,
       Prior prior,
       BooleanSupplier cancelled) {
     String preset =
-        AutoSolver.preset(
-            candidate.solver(), task.declared(), Restorer.USUAL_PRESET, prior.traits());
+        AutoSolver.preset(solver, task.declared(), Restorer.USUAL_PRESET, prior.traits());
     double psnr = 0;
     double seconds = 0;
     for (int i = 0; i < pictures.size(); i++) {
@@ -119,7 +120,7 @@ public final class PresetBench {
               new Restorer.Request(
                   measured.problem().operators(),
                   Noise.ofSigma(task.sigma()),
-                  candidate.solver(),
+                  solver,
                   preset,
                   Map.of(),
                   steps,
@@ -140,10 +141,10 @@ public final class PresetBench {
     return new MeasuredPresets.Entry(
         kind,
         MeasuredPresets.task(task.declared()),
-        candidate.solver(),
+        solver,
         preset,
         steps,
-        candidate.several(),
+        false,
         Math.round(psnr * 100) / 100.0,
         Math.round(seconds * 1000) / 1000.0);
   }

@@ -1,0 +1,200 @@
+package io.priorart.solver.method;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import ai.djl.ndarray.NDArray;
+import ai.djl.ndarray.NDManager;
+import ai.djl.ndarray.types.Shape;
+import com.google.gson.Gson;
+import io.priorart.solver.HostTensor;
+import io.priorart.solver.Noise;
+import io.priorart.solver.NoiseSchedule;
+import io.priorart.solver.NoiseSource;
+import io.priorart.solver.Problem;
+import io.priorart.solver.SolveContext;
+import io.priorart.solver.SolveState;
+import io.priorart.solver.SolveStates;
+import io.priorart.solver.TimestepSpacing;
+import io.priorart.solver.schedule.BetaSchedule;
+import io.priorart.solver.schedule.VariancePreservingSchedule;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import org.junit.jupiter.api.Test;
+
+/**
+ * Our solvers against other people's programs, step by step: the same exact denoiser, operator and
+ * draws. {@code testdata/fixtures/make_solvers.py} says what ran.
+ */
+class ReferenceSolversTest {
+  private static final double WITHIN = 1e-3;
+
+  /** A run as the file has it; what a solver has no use for is {@code null}. */
+  @SuppressWarnings("unused")
+  private static final class Run {
+    double[] mean;
+    double[][] covariance;
+    double[][] a;
+    double[] y;
+    double sigma;
+    double[] levels;
+    double[] alpha_bars;
+    double[] start;
+    double[][] draws = {};
+    double[][] states;
+    double zeta;
+    int iterations;
+    int evaluations;
+
+    static Run read(String name) throws IOException {
+      Path file = Path.of("../testdata/fixtures/solvers", name + ".json");
+      return new Gson().fromJson(Files.readString(file), Run.class);
+    }
+
+    GaussianLatentModel model(NDManager manager) {
+      return new GaussianLatentModel(
+          manager, mean, covariance, Matrices.diagonal(mean.length, i -> 1), true) {
+        /** Its timesteps are not offset. */
+        @Override
+        public NoiseSchedule schedule() {
+          return new VariancePreservingSchedule(
+              BetaSchedule.SCALED_LINEAR, 1000, 0.00085, 0.012, false, 0);
+        }
+      };
+    }
+
+    Problem problem() {
+      DenseOperator operator;
+      if (a.length == mean.length) {
+        float[] known = new float[mean.length];
+        for (int i = 0; i < known.length; i++) {
+          known[i] = (float) a[i][i];
+        }
+        operator = new MaskedPixels(known);
+      } else {
+        operator = new DenseOperator(GaussianLatentModel.IMAGE, GaussianOracle.MEASURED, a);
+      }
+      return new Problem(
+          operator,
+          new HostTensor(new Shape(1).addAll(operator.measurementShape()), Matrices.floats(y)),
+          new Noise.Gaussian(sigma / 2),
+          0);
+    }
+
+    /** The draws that the file has, then zeros, which a last step without noise may ask for. */
+    NoiseSource noise() {
+      List<HostTensor> all = new ArrayList<>();
+      all.add(tensor(start));
+      Arrays.stream(draws).map(Run::tensor).forEach(all::add);
+      for (int i = draws.length; i < states.length; i++) {
+        all.add(tensor(new double[mean.length]));
+      }
+      return NoiseSource.recorded(all);
+    }
+
+    private static HostTensor tensor(double[] values) {
+      return new HostTensor(
+          new Shape(1).addAll(GaussianLatentModel.IMAGE), Matrices.floats(values));
+    }
+  }
+
+  /** Keeps the first array of every state. */
+  private static final class Steps implements SolveStates {
+    final List<float[]> seen = new ArrayList<>();
+
+    @Override
+    public SolveState saved() {
+      return null;
+    }
+
+    @Override
+    public boolean due(int step) {
+      return true;
+    }
+
+    @Override
+    public boolean whenStopped() {
+      return false;
+    }
+
+    @Override
+    public void save(SolveState state) {
+      seen.add(state.arrays().get(0).values());
+    }
+  }
+
+  /** Every state within a thousandth of the largest value of theirs. */
+  private static void compare(Run run, LatentSolver solver) {
+    try (NDManager manager = NDManager.newBaseManager()) {
+      Steps steps = new Steps();
+      SolveContext context = SolveContext.of(manager, 0).withStates(steps).withNoise(run.noise());
+      GaussianLatentModel model = run.model(manager);
+      NDArray found = solver.solve(run.problem(), model, context);
+      steps.seen.add(found.toFloatArray());
+      assertEquals(run.states.length, steps.seen.size());
+      for (int i = 0; i < run.states.length; i++) {
+        double most = Arrays.stream(run.states[i]).map(Math::abs).max().orElseThrow();
+        assertArrayEquals(
+            Matrices.floats(run.states[i]),
+            steps.seen.get(i),
+            (float) (WITHIN * Math.max(1, most)),
+            "step " + (i + 1));
+      }
+      if (run.evaluations > 0) {
+        assertEquals(run.evaluations, model.counts().denoise());
+      }
+    }
+  }
+
+  private static void requireLevels(Run run, int steps) {
+    try (NDManager manager = NDManager.newBaseManager()) {
+      double[] ours = NoiseLevels.karras(run.model(manager).schedule(), steps, 1000, 0.02);
+      assertArrayEquals(run.levels, Arrays.copyOf(ours, steps), 1e-4);
+    }
+  }
+
+  @Test
+  void mmps() throws IOException {
+    Run run = Run.read("mmps");
+    requireLevels(run, 20);
+    compare(run, new Mmps(new Mmps.Spec(20, run.iterations, 1, 1000, 0.02)));
+  }
+
+  @Test
+  void diffPir() throws IOException {
+    Run run = Run.read("diffpir");
+    requireLevels(run, 20);
+    compare(run, new DiffPir(new DiffPir.Spec(20, 7, 0, 1000, 0.02)));
+  }
+
+  @Test
+  void dps() throws IOException {
+    Run run = Run.read("dps");
+    int n = run.states.length;
+    try (NDManager manager = NDManager.newBaseManager()) {
+      var schedule = run.model(manager).schedule();
+      int[] timesteps = schedule.timesteps(n, TimestepSpacing.TRAILING);
+      for (int i = 0; i < n; i++) {
+        assertEquals(run.alpha_bars[i], schedule.alphaBar(timesteps[i]), 1e-6);
+      }
+    }
+    // ours is told per thousand steps
+    compare(run, new Dps(new Dps.Spec(n, run.zeta * n / 1000)));
+  }
+
+  /**
+   * As their program runs with the band at the mean, where nothing of it is drawn, and with the
+   * step that it looks for on a grid found by bisection; ours solves for it.
+   */
+  @Test
+  void cdim() throws IOException {
+    Run run = Run.read("cdim");
+    assertTrue(run.evaluations > run.states.length);
+    compare(run, new Cdim(new Cdim.Spec(run.states.length, run.iterations, 0)));
+  }
+}
