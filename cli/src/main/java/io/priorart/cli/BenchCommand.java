@@ -39,9 +39,11 @@ import picocli.CommandLine.Spec;
       BenchModelCommand.class,
       BenchInversionCommand.class,
       BenchPresetsCommand.class,
+      BenchRobustnessCommand.class,
       BenchCurveCommand.class
     },
-    synopsisSubcommandLabel = "(quality | captions | model | inversion | presets | curve)")
+    synopsisSubcommandLabel =
+        "(quality | captions | model | inversion | presets | robustness | curve)")
 final class BenchCommand {
   @Command(
       name = "quality",

@@ -121,7 +121,8 @@ final class RestoreCommand implements Callable<Integer> {
       paramLabel = "20s",
       description = {
         "Most time for solving a picture (ms, s, m, h), all its samples together; then the best",
-        "estimate so far is finished and written, and marked in the report."
+        "estimate so far is finished and written, and marked in the report. Where neither solver,",
+        "preset nor steps are named, what reaches most within it is picked by measured presets."
       })
   private String budget;
 

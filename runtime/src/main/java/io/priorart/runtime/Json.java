@@ -29,6 +29,15 @@ public final class Json {
     }
   }
 
+  /** JSON on one line. */
+  public static String line(Object json) {
+    try {
+      return MAPPER.writer().without(SerializationFeature.INDENT_OUTPUT).writeValueAsString(json);
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+  }
+
   /** Reads what {@link #text} wrote; unknown keys are passed over. */
   public static <T> T read(String json, Class<T> type) {
     try {

@@ -140,7 +140,7 @@ public record MeasuredPresets(
     List<Entry> suitable =
         entries.stream()
             .filter(e -> e.prior().equals(kind) && e.several() == samples > 1)
-            .filter(e -> fits(e, prior))
+            .filter(e -> Restorer.fits(e.solver(), prior))
             .toList();
     String task = task(operators);
     List<Entry> own = suitable.stream().filter(e -> e.task().equals(task)).toList();
@@ -158,16 +158,6 @@ public record MeasuredPresets(
         .filter(Fit::within)
         .max(Comparator.comparingDouble(f -> f.entry().psnr()))
         .or(() -> fits.stream().min(Comparator.comparingDouble(Fit::seconds)));
-  }
-
-  /** A method for masks alone, or for noise maps, is only in the entries of tasks it suits. */
-  private static boolean fits(Entry e, PriorTraits prior) {
-    try {
-      Restorer.requireFit(e.solver(), prior);
-      return true;
-    } catch (PriorArtException unfit) {
-      return false;
-    }
   }
 
   /** Over the tasks, of settings that all of them have; a preset of one task's own stays there. */

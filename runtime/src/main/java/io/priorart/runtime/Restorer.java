@@ -255,6 +255,16 @@ public final class Restorer {
         "this model takes no text; leave prompts and guidance scale out or take another model");
   }
 
+  /** Whether a prior serves a solver. */
+  public static boolean fits(String solver, PriorTraits prior) {
+    try {
+      requireFit(solver, prior);
+      return true;
+    } catch (PriorArtException unfit) {
+      return false;
+    }
+  }
+
   /** {@link #requireFit(Request, PriorTraits)} of the solver alone. */
   static void requireFit(String solver, PriorTraits prior) {
     Set<SolverMethod.Need> needs = SOLVERS.byId(solver).needs();

@@ -22,6 +22,11 @@ public record EvaluationCounts(
     double seconds) {
   public static final EvaluationCounts ZERO = new EvaluationCounts(0, 0, 0, 0, 0, 0, 0);
 
+  /** Calls without pullbacks. */
+  public long forwards() {
+    return denoise + encode + decode;
+  }
+
   /** All calls together. */
   public long total() {
     return denoise + denoisePullback + encode + encodePullback + decode + decodePullback;
