@@ -86,7 +86,7 @@ public final class Requests {
                         asked,
                         service.models().traits(model),
                         wire.hasBudget() ? budget : null,
-                        asked.pixels(info.width(), info.height())));
+                        () -> asked.pixels(info.width(), info.height())));
     if (choice != null) {
       v.check(
           () -> {

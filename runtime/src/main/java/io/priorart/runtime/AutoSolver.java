@@ -4,6 +4,7 @@ import io.priorart.models.PriorTraits;
 import io.priorart.solver.PriorArtException;
 import java.time.Duration;
 import java.util.List;
+import java.util.function.LongSupplier;
 
 /**
  * What runs when nobody names a solver, by the kind of the prior and the task. The rules come from
@@ -48,11 +49,11 @@ public final class AutoSolver {
    * decides by {@link MeasuredPresets}.
    *
    * @param budget for solving; {@code null} for none
-   * @param pixels of the picture to be restored
+   * @param pixels of the picture to be restored, asked for with a budget alone
    * @throws PriorArtException INVALID_ARGUMENT for parameters of a solver that nobody named
    */
   public static Choice choose(
-      Restorer.Request request, PriorTraits prior, Duration budget, long pixels) {
+      Restorer.Request request, PriorTraits prior, Duration budget, LongSupplier pixels) {
     Choice usual = choose(request, prior);
     boolean open =
         request.solver().equals(NAME)
@@ -63,7 +64,13 @@ public final class AutoSolver {
       return usual;
     }
     return MeasuredPresets.bundled()
-        .best(prior, request.operators(), request.samples(), pixels, budget, MachineSpeed::seconds)
+        .best(
+            prior,
+            request.operators(),
+            request.samples(),
+            pixels.getAsLong(),
+            budget,
+            MachineSpeed::seconds)
         .map(
             fit ->
                 new Choice(

@@ -41,6 +41,11 @@ public final class FileRestorer {
       }
     }
 
+    private long pixels() {
+      PictureInfo seen = PictureFiles.info(name, measurement, Limits.PIXELS);
+      return request.pixels(seen.width(), seen.height());
+    }
+
     /** The same with other operators, for instance with their files read. */
     public Job withOperators(List<OperatorRequest> others) {
       return new Job(
@@ -58,12 +63,10 @@ public final class FileRestorer {
      *
      * @param budget for solving; {@code null} for none
      * @throws PriorArtException FAILED_PRECONDITION if solver or text do not go with the prior;
-     *     INVALID_ARGUMENT for a measurement that is no picture
+     *     INVALID_ARGUMENT for a budget and a measurement that is no picture
      */
     public Job chosen(PriorTraits prior, Duration budget) {
-      PictureInfo seen = PictureFiles.info(name, measurement, Limits.PIXELS);
-      AutoSolver.Choice found =
-          AutoSolver.choose(request, prior, budget, request.pixels(seen.width(), seen.height()));
+      AutoSolver.Choice found = AutoSolver.choose(request, prior, budget, this::pixels);
       Restorer.requireFit(found.request(), prior);
       return new Job(
           name, measurement, found.request(), format, bitDepth, meanAndDeviation, found.reason());

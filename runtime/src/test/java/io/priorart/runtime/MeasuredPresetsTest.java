@@ -129,14 +129,14 @@ class MeasuredPresetsTest {
   void aBudgetChoosesForAuto() {
     Duration hours = Duration.ofHours(3);
     AutoSolver.Choice found =
-        AutoSolver.choose(request("auto", "fast", null, 1), PIXELS, hours, PIXELS_256);
+        AutoSolver.choose(request("auto", "fast", null, 1), PIXELS, hours, () -> PIXELS_256);
     assertTrue(found.reason().startsWith("budget of 10800 s: the best measured"), found.reason());
     assertEquals("dpir", found.request().solver());
     assertTrue(found.request().steps() >= 24, "" + found.request().steps());
     Restorer.check(found.request());
     Duration none = Duration.ofMillis(1);
     AutoSolver.Choice hasty =
-        AutoSolver.choose(request("auto", "fast", null, 1), PIXELS, none, PIXELS_256);
+        AutoSolver.choose(request("auto", "fast", null, 1), PIXELS, none, () -> PIXELS_256);
     assertTrue(hasty.reason().contains("it may be cut short"), hasty.reason());
     assertTrue(hasty.request().steps() <= 8, "" + hasty.request().steps());
     for (Restorer.Request named :
@@ -145,7 +145,8 @@ class MeasuredPresetsTest {
             request("auto", "paper", null, 1),
             request("auto", "fast", 5, 1))) {
       assertEquals(
-          AutoSolver.choose(named, PIXELS), AutoSolver.choose(named, PIXELS, hours, PIXELS_256));
+          AutoSolver.choose(named, PIXELS),
+          AutoSolver.choose(named, PIXELS, hours, () -> PIXELS_256));
     }
   }
 

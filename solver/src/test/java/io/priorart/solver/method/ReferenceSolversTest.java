@@ -188,6 +188,17 @@ class ReferenceSolversTest {
   }
 
   /**
+   * As their program runs with the data noised to the level that a step reaches, which is the one
+   * that the rest of the picture then has; it takes the one that the step leaves.
+   */
+  @Test
+  void mcg() throws IOException {
+    Run run = Run.read("mcg");
+    int n = run.states.length;
+    compare(run, new Mcg(new Mcg.Spec(n, run.zeta * n / 1000, 1e-3)));
+  }
+
+  /**
    * As their program runs with the band at the mean, where nothing of it is drawn, and with the
    * step that it looks for on a grid found by bisection; ours solves for it.
    */
