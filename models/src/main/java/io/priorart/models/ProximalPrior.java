@@ -7,6 +7,7 @@ import io.priorart.models.engine.Graph;
 import io.priorart.models.engine.Precision;
 import io.priorart.models.engine.ScriptBuilder;
 import io.priorart.models.engine.ScriptModule;
+import io.priorart.models.engine.TensorSource;
 import io.priorart.models.engine.Value;
 import io.priorart.models.network.ConvexPotential;
 import io.priorart.solver.Conditioning;
@@ -49,10 +50,33 @@ public final class ProximalPrior extends PicturePrior {
       proximal(builder.method("proximal"), net);
       Graph g = builder.method("potential");
       g.returns(net.potential(g, g.toCompute(g.input("x"), true)));
-      network = ScriptModule.load(manager(), builder.build(), checkpoint.weights(PART));
+      TensorSource weights = checkpoint.weights(PART);
+      network = ScriptModule.load(manager(), builder.build(), weights);
+      requireConvex(weights);
     } catch (RuntimeException e) {
       manager().close();
       throw e;
+    }
+  }
+
+  /** What the network promises holds only with weights of this sign. */
+  private void requireConvex(TensorSource weights) {
+    try (NDManager scratch = manager().newSubManager()) {
+      requireConvex(weights, scratch);
+    }
+  }
+
+  private static void requireConvex(TensorSource weights, NDManager scratch) {
+    for (String name : weights.shapes().keySet()) {
+      if (name.endsWith(ConvexPotential.NON_NEGATIVE)) {
+        for (float w : weights.read(scratch, name).values()) {
+          if (!(w >= 0)) {
+            throw new PriorArtException(
+                ErrorKind.INVALID_ARGUMENT,
+                weights.name() + ": " + name + " must not be negative, holds " + w);
+          }
+        }
+      }
     }
   }
 

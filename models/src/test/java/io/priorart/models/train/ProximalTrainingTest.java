@@ -16,6 +16,7 @@ import io.priorart.models.engine.CompileOptions;
 import io.priorart.models.engine.Script;
 import io.priorart.models.network.ConvexPotential;
 import io.priorart.models.weights.SafetensorsFile;
+import io.priorart.models.weights.SafetensorsWriter;
 import io.priorart.solver.Conditioning;
 import io.priorart.solver.ErrorKind;
 import io.priorart.solver.HostTensor;
@@ -25,6 +26,7 @@ import io.priorart.solver.NoiseSource;
 import io.priorart.solver.PriorArtException;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.LinkedHashMap;
 import java.util.Map;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -102,6 +104,23 @@ class ProximalTrainingTest {
         assertTrue(last < 0.7 * first, fraction + ": " + first + " to " + last);
       }
     }
+  }
+
+  @Test
+  void aNegativeWeightIsRefused() {
+    Path file =
+        checkpoint.resolve(ProximalPrior.PART).resolve("diffusion_pytorch_model.safetensors");
+    SafetensorsFile trained = SafetensorsFile.open(file);
+    Map<String, HostTensor> changed = new LinkedHashMap<>();
+    trained.shapes().keySet().forEach(name -> changed.put(name, trained.read(name)));
+    changed.get("layers.2.convex.weight").values()[7] = -0.5f;
+    SafetensorsWriter.write(file, changed, Map.of("format", "pt"), true);
+    PriorArtException e =
+        assertThrows(
+            PriorArtException.class, () -> ModelFamilies.load(checkpoint, CompileOptions.AUTO));
+    assertTrue(
+        e.getMessage().endsWith("layers.2.convex.weight must not be negative, holds -0.5"),
+        e.getMessage());
   }
 
   @Test
