@@ -269,7 +269,10 @@ public final class SolveContext {
       throw new PriorArtException(ErrorKind.CANCELLED, "the solve was cancelled");
     }
     if (hasDeadline && System.nanoTime() - deadlineNanos > 0) {
-      throw new PriorArtException(ErrorKind.DEADLINE_EXCEEDED, "the solve's time budget ran out");
+      throw new PriorArtException(
+          ErrorKind.DEADLINE_EXCEEDED,
+          "the solve's time budget ran out"
+              + (keepBest && best == null ? " before its first estimate; give it more" : ""));
     }
   }
 
