@@ -8,6 +8,7 @@ import io.priorart.solver.PriorArtException;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.UncheckedIOException;
+import java.math.BigDecimal;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
@@ -193,17 +194,10 @@ public record MeasuredPresets(
             e.steps(),
             e.psnr(),
             fit.seconds());
-    double seconds = budget.toMillis() * 1e-3;
+    String asked = BigDecimal.valueOf(budget.toMillis(), 3).stripTrailingZeros().toPlainString();
     return fit.within()
-        ? String.format(
-            Locale.ROOT,
-            "budget of %.4g s: the best measured setting within it (%s)",
-            seconds,
-            figures)
-        : String.format(
-            Locale.ROOT,
-            "budget of %.4g s: the fastest measured setting (%s), it may be cut short",
-            seconds,
-            figures);
+        ? "budget of %s s: the best measured setting within it (%s)".formatted(asked, figures)
+        : "budget of %s s: the fastest measured setting (%s), it may be cut short"
+            .formatted(asked, figures);
   }
 }

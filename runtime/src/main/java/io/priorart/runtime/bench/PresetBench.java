@@ -40,7 +40,7 @@ public final class PresetBench {
               new Candidate("rad", SEVERAL, 5, 10, 20, 40),
               new Candidate("diffpir", SEVERAL, 5, 10, 20, 40)),
           "latent",
-          List.of(new Candidate("prox-diffusion", BOTH, 5, 10, 20, 40)),
+          List.of(new Candidate("prox-diffusion", BOTH, 5, 10, 20)),
           "few-step",
           List.of(new Candidate("latino", BOTH, 2, 4, 8)));
 
