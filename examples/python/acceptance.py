@@ -307,6 +307,16 @@ class Acceptance:
         assert self.client.method("RestorationService", "Compare")(compare, timeout=60).psnr == float("inf")
         print(f"  {alike.psnr:.2f} dB, SSIM {alike.ssim:.3f}")
 
+    def other_priors(self):
+        for model, solver in (("lpn-v1", "lpn"), ("latent-v2-few", "latino")):
+            report = self.finished(self.request(model=model, solver={})).report
+            assert report.solver.name == solver, report.solver
+            assert report.model.name == model, report.model
+            print(f"  {model}: {report.solver.name}, {report.solver.reason}")
+        report = self.finished(self.request(solver={}, budget={"seconds": 120})).report
+        assert report.solver.reason.startswith("budget of 120 s"), report.solver
+        print(f"  {report.solver.name}: {report.solver.reason}")
+
     def invert_and_edit(self):
         def last(name, **fields):
             request = self.client.message(name + "Request")(**fields)
@@ -324,7 +334,7 @@ class Acceptance:
 
     def run(self):
         for part in (
-            self.catalogue, self.errors, self.degrade_and_compare, self.invert_and_edit, self.repeated, self.large_tiff, self.cancel,
+            self.catalogue, self.errors, self.degrade_and_compare, self.other_priors, self.invert_and_edit, self.repeated, self.large_tiff, self.cancel,
             self.slow_reader, self.death, self.many,
         ):
             print(part.__name__)
