@@ -6,16 +6,12 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import ai.djl.ndarray.types.Shape;
 import com.fasterxml.jackson.databind.JsonNode;
-import com.fasterxml.jackson.databind.ObjectMapper;
 import io.priorart.runtime.Comparison;
 import io.priorart.runtime.image.Picture;
 import io.priorart.runtime.image.PictureFiles;
 import io.priorart.runtime.inversion.InvertedPicture;
 import io.priorart.solver.HostTensor;
-import java.io.ByteArrayOutputStream;
 import java.io.IOException;
-import java.io.PrintStream;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.stream.Stream;
@@ -53,37 +49,11 @@ class InversionCommandsTest {
     return dir.resolve(name);
   }
 
-  private record Result(int code, String out, String err) {
-    JsonNode json() throws IOException {
-      assertEquals(0, code, err);
-      return new ObjectMapper().readTree(out);
-    }
-  }
-
-  private static Result run(Object... args) {
-    PrintStream out = System.out;
-    PrintStream err = System.err;
-    ByteArrayOutputStream outBytes = new ByteArrayOutputStream();
-    ByteArrayOutputStream errBytes = new ByteArrayOutputStream();
-    System.setOut(new PrintStream(outBytes, true, StandardCharsets.UTF_8));
-    System.setErr(new PrintStream(errBytes, true, StandardCharsets.UTF_8));
-    try {
-      int code = Main.run(Stream.of(args).map(Object::toString).toArray(String[]::new));
-      return new Result(
-          code,
-          outBytes.toString(StandardCharsets.UTF_8),
-          errBytes.toString(StandardCharsets.UTF_8));
-    } finally {
-      System.setOut(out);
-      System.setErr(err);
-    }
-  }
-
-  private Result invert(int picture, String noise, Object... more) {
+  private Cli invert(int picture, String noise, Object... more) {
     Object[] args = {
       "invert", file("x" + picture + ".png"), "-o", file(noise), "--model", MODEL, "--json"
     };
-    return run(Stream.concat(Stream.of(args), Stream.of(more)).toArray());
+    return Cli.run(Stream.concat(Stream.of(args), Stream.of(more)).toArray());
   }
 
   private double psnr(String a, String b) {
@@ -95,7 +65,7 @@ class InversionCommandsTest {
   @Test
   void aPictureComesBackByItsOwnWordsAndChangesByOthers() throws IOException {
     JsonNode report =
-        run(
+        Cli.run(
                 "invert",
                 file("x0.png"),
                 "-o",
@@ -124,17 +94,19 @@ class InversionCommandsTest {
     assertEquals(27, noise.height());
 
     Object[] edit = {"edit", file("noise.safetensors"), "--model", "bundled", "--json", "-o"};
-    run(Stream.concat(Stream.of(edit), Stream.of(file("same.png"), "--edit-prompt", "a wave"))
-            .toArray())
+    Cli.run(
+            Stream.concat(Stream.of(edit), Stream.of(file("same.png"), "--edit-prompt", "a wave"))
+                .toArray())
         .json();
     assertEquals(Double.POSITIVE_INFINITY, psnr("same.png", "back.png"));
-    run(Stream.concat(Stream.of(edit), Stream.of(file("other.png"), "--edit-prompt", "a brick"))
-            .toArray())
+    Cli.run(
+            Stream.concat(Stream.of(edit), Stream.of(file("other.png"), "--edit-prompt", "a brick"))
+                .toArray())
         .json();
     assertTrue(psnr("other.png", "back.png") < 60);
 
     JsonNode whole =
-        run(
+        Cli.run(
                 "edit",
                 file("x0.png"),
                 "--prompt",
@@ -167,7 +139,7 @@ class InversionCommandsTest {
     assertEquals("null-text", report.path("method").path("name").asText());
     assertEquals(4, InvertedPicture.read("noise", file("noise.safetensors")).nulls().size());
     JsonNode edited =
-        run(
+        Cli.run(
                 "edit",
                 file("noise.safetensors"),
                 "--model",
@@ -191,7 +163,7 @@ class InversionCommandsTest {
           .json();
     }
     JsonNode report =
-        run(
+        Cli.run(
                 "interpolate",
                 file("0.safetensors"),
                 file("1.safetensors"),
@@ -207,8 +179,8 @@ class InversionCommandsTest {
     assertTrue(psnr("frames/000.png", "back0.png") > 45);
     assertTrue(psnr("frames/002.png", "back1.png") > 45);
     assertTrue(psnr("frames/001.png", "back0.png") < 45);
-    Result again =
-        run(
+    Cli again =
+        Cli.run(
             "interpolate",
             file("0.safetensors"),
             file("1.safetensors"),
@@ -224,7 +196,7 @@ class InversionCommandsTest {
   @ValueSource(strings = {"sdxl", "lcm", "ddpm", "inpainting", "sd3"})
   void otherFamiliesAreInvertedToo(String family) throws IOException {
     JsonNode report =
-        run(
+        Cli.run(
                 "invert",
                 file("x0.png"),
                 "-o",
@@ -297,7 +269,7 @@ class InversionCommandsTest {
     if (Stream.of(args).noneMatch("--model"::equals)) {
       all = Stream.concat(Stream.of(args), Stream.of("--model", MODEL)).toArray();
     }
-    Result result = run(all);
+    Cli result = Cli.run(all);
     assertEquals(2, result.code(), result.err());
     assertTrue(result.err().contains(words), result.err());
   }
