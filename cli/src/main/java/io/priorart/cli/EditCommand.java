@@ -108,6 +108,8 @@ final class EditCommand implements Callable<Integer> {
         Sources open = model) {
       Prior prior = open.get();
       text.warn(prior);
+      PromptOptions.warn(prior, "edit-prompt", editPrompt);
+      PromptOptions.warn(prior, "edit-negative-prompt", editNegativePrompt);
       PictureInversion.Running running = new PictureInversion.Running(bar, cancel, null);
       InversionReport report = null;
       if (!inverted) {

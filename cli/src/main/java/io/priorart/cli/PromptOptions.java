@@ -55,8 +55,9 @@ final class PromptOptions {
     warn(model, "negative-prompt", negativePrompt);
   }
 
-  private static void warn(Prior model, String option, String text) {
-    if (model.truncates(text)) {
+  /** The same of another option's text; {@code null} is none. */
+  static void warn(Prior model, String option, String text) {
+    if (text != null && model.truncates(text)) {
       System.err.println("--" + option + " is longer than the text encoder reads; its end is cut");
     }
   }

@@ -104,6 +104,15 @@ class InversionCommandsTest {
                 .toArray())
         .json();
     assertTrue(psnr("other.png", "back.png") < 60);
+    Cli cut =
+        Cli.run(
+            Stream.concat(
+                    Stream.of(edit),
+                    Stream.of(file("cut.png"), "--edit-prompt", "a brick ".repeat(40)))
+                .toArray());
+    assertEquals(0, cut.code(), cut.err());
+    assertTrue(
+        cut.err().contains("--edit-prompt is longer than the text encoder reads"), cut.err());
 
     JsonNode whole =
         Cli.run(
