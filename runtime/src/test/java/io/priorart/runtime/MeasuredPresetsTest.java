@@ -159,7 +159,7 @@ class MeasuredPresetsTest {
       assertTrue(Restorer.SOLVERS.byId(e.solver()).presets().containsKey(e.preset()), e.toString());
       assertTrue(e.psnr() > 10 && e.seconds() > 0, e.toString());
     }
-    assertTrue(kinds.contains("pixel"), kinds.toString());
+    assertEquals(Set.of("pixel", "latent"), kinds);
     assertTrue(bundled.speed() > 0 && bundled.machine().containsKey("cpu"));
   }
 
