@@ -14,15 +14,10 @@ import io.priorart.solver.SolveListener;
 import io.priorart.solver.SolverMethod.Need;
 import io.priorart.solver.inversion.InversionMethod;
 import io.priorart.solver.inversion.Inverters;
-import java.io.IOException;
-import java.io.UncheckedIOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.concurrent.Callable;
-import java.util.stream.Stream;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
@@ -83,7 +78,7 @@ final class BenchInversionCommand implements Callable<Integer> {
         Sources open = model) {
       PictureInversion.Running running =
           new PictureInversion.Running(SolveListener.NONE, cancel, null);
-      for (Path file : files()) {
+      for (Path file : PictureFiles.pngFiles(pictures).stream().limit(count).toList()) {
         Picture picture = middle(PictureFiles.read(file, Limits.PIXELS));
         for (InversionMethod<?> method : Inverters.BUILT_IN) {
           Prompt prompt =
@@ -131,13 +126,5 @@ final class BenchInversionCommand implements Callable<Integer> {
 
   private static String words(Path file) {
     return "a photo of a " + file.getFileName().toString().replace(".png", "").replace('-', ' ');
-  }
-
-  private List<Path> files() {
-    try (Stream<Path> all = Files.list(pictures)) {
-      return all.filter(p -> p.toString().endsWith(".png")).sorted().limit(count).toList();
-    } catch (IOException e) {
-      throw new UncheckedIOException(e);
-    }
   }
 }

@@ -11,14 +11,11 @@ import io.priorart.runtime.bench.PresetBench;
 import io.priorart.runtime.image.Picture;
 import io.priorart.runtime.image.PictureFiles;
 import io.priorart.solver.PriorArtException;
-import java.io.IOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 import java.util.concurrent.Callable;
-import java.util.stream.Stream;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
@@ -61,7 +58,7 @@ final class BenchPresetsCommand implements Callable<Integer> {
   @Mixin private Sources model;
 
   @Override
-  public Integer call() throws IOException {
+  public Integer call() {
     model.check();
     if (MeasuredPresets.kind(model.traits()) == null) {
       throw PriorArtException.badField("model", "has one solver; there is nothing to choose");
@@ -93,18 +90,16 @@ final class BenchPresetsCommand implements Callable<Integer> {
     return 0;
   }
 
-  private List<Picture> pictures() throws IOException {
+  private List<Picture> pictures() {
     List<Picture> pictures = new ArrayList<>();
-    try (Stream<Path> files = Files.list(tuning)) {
-      for (Path file : files.filter(f -> f.toString().endsWith(".png")).sorted().toList()) {
-        Picture picture = PictureFiles.read(file, Limits.PIXELS);
-        if (picture.width() != picture.height()
-            || !pictures.isEmpty() && picture.width() != pictures.get(0).width()) {
-          throw PriorArtException.badField(
-              "tuning", file + " must be as wide as high, as the others");
-        }
-        pictures.add(picture);
+    for (Path file : PictureFiles.pngFiles(tuning)) {
+      Picture picture = PictureFiles.read(file, Limits.PIXELS);
+      if (picture.width() != picture.height()
+          || !pictures.isEmpty() && picture.width() != pictures.get(0).width()) {
+        throw PriorArtException.badField(
+            "tuning", file + " must be as wide as high, as the others");
       }
+      pictures.add(picture);
     }
     if (pictures.isEmpty()) {
       throw PriorArtException.badField("tuning", tuning + " holds no .png pictures");

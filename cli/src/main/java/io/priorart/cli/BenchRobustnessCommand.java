@@ -14,8 +14,6 @@ import io.priorart.runtime.image.PictureFiles;
 import io.priorart.solver.PriorArtException;
 import io.priorart.solver.SolverMethod;
 import io.priorart.solver.SolverMethod.Need;
-import java.io.IOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
@@ -24,7 +22,6 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.concurrent.Callable;
 import java.util.function.ToDoubleFunction;
-import java.util.stream.Stream;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
@@ -85,7 +82,7 @@ final class BenchRobustnessCommand implements Callable<Integer> {
   private boolean json;
 
   @Override
-  public Integer call() throws IOException {
+  public Integer call() {
     model.check();
     List<SolverMethod<?>> chosen = chosen();
     RobustnessBench.Plan plan =
@@ -130,13 +127,11 @@ final class BenchRobustnessCommand implements Callable<Integer> {
     return serving;
   }
 
-  private List<Picture> read() throws IOException {
-    List<Picture> all = new ArrayList<>();
-    try (Stream<Path> files = Files.list(pictures)) {
-      for (Path file : files.filter(f -> f.toString().endsWith(".png")).sorted().toList()) {
-        all.add(PictureFiles.read(file, Limits.PIXELS).inColour());
-      }
-    }
+  private List<Picture> read() {
+    List<Picture> all =
+        PictureFiles.pngFiles(pictures).stream()
+            .map(f -> PictureFiles.read(f, Limits.PIXELS).inColour())
+            .toList();
     if (all.isEmpty()) {
       throw PriorArtException.badField("pictures", pictures + " holds no .png pictures");
     }

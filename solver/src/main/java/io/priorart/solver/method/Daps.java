@@ -54,9 +54,6 @@ import java.util.Set;
  * sample of the prior rather than its mean, and the target around it is too wide.
  */
 public final class Daps extends LatentSolver {
-  /** Keeps the inner problem's linear systems in float32's reach. */
-  private static final double MAX_GAMMA = 1e6;
-
   /** Power iterations at the first level; one follows at each of the others. */
   private static final int FIRST_ITERATIONS = 8;
 

@@ -39,9 +39,6 @@ import java.util.Set;
  * which bounds {@code rho} where the paper's noise-free tasks would divide by zero.
  */
 public final class DiffPir extends LatentSolver {
-  /** Keeps the data step's linear systems in float32's reach. */
-  private static final double MAX_GAMMA = 1e6;
-
   static final Citation CITATION =
       new Citation(
           "zhu2023diffpir",

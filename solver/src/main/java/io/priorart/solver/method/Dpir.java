@@ -47,11 +47,6 @@ import java.util.Set;
  * photographs that no figure is reported on.
  */
 public final class Dpir extends LatentSolver {
-  /** Keeps the data step's linear systems in float32's reach. */
-  private static final double MAX_GAMMA = 1e6;
-
-  private static final Wiener START = new Wiener(new Wiener.Spec(2.5, 1, 30, false));
-
   public static final SolverMethod<Spec> METHOD =
       new SolverMethod<>(
           "dpir",
@@ -141,7 +136,7 @@ public final class Dpir extends LatentSolver {
 
       @Override
       public NDList start() {
-        return new NDList(START.estimate(problem, work, chains, context));
+        return new NDList(Wiener.START.estimate(problem, work, chains, context));
       }
 
       @Override

@@ -23,6 +23,9 @@ import java.util.Set;
  * cut short.
  */
 abstract class LatentSolver implements InverseSolver {
+  /** Keeps the linear systems of data steps in float32's reach. */
+  static final double MAX_GAMMA = 1e6;
+
   /**
    * A solve as a row of steps. What goes from one step to the next is a list of arrays and nothing
    * else, so that it can be kept; whatever else a step needs follows from its number.

@@ -46,11 +46,6 @@ import java.util.Set;
  * which what a blur lost can bear, and what is known beside a gap cannot.
  */
 public final class Lpn extends LatentSolver {
-  /** Keeps the data step's linear systems in float32's reach. */
-  private static final double MAX_GAMMA = 1e6;
-
-  private static final Wiener START = new Wiener(new Wiener.Spec(2.5, 1, 30, false));
-
   public static final SolverMethod<Spec> METHOD =
       new SolverMethod<>(
           "lpn",
@@ -119,7 +114,7 @@ public final class Lpn extends LatentSolver {
       /** {@code z} and {@code u}. */
       @Override
       public NDList start() {
-        NDArray z = START.estimate(problem, work, chains, context);
+        NDArray z = Wiener.START.estimate(problem, work, chains, context);
         return new NDList(z, z.zerosLike());
       }
 

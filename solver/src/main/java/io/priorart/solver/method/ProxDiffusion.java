@@ -67,9 +67,6 @@ import java.util.Set;
  * the drift correction); the encoder is skipped when the residual is already at the noise.
  */
 public final class ProxDiffusion extends LatentSolver {
-  /** Keeps the data step's linear systems in float32's reach. */
-  private static final double MAX_GAMMA = 1e6;
-
   static final Citation TREG =
       new Citation(
           "kim2025treg",

@@ -48,9 +48,6 @@ import java.util.Set;
  * Gaussian oracle.
  */
 public final class Treg extends LatentSolver {
-  /** Keeps the data step's linear systems in float32's reach. */
-  private static final double MAX_GAMMA = 1e6;
-
   public static final SolverMethod<Spec> METHOD =
       new SolverMethod<>(
           "treg",

@@ -42,6 +42,9 @@ import java.util.Set;
 public final class Wiener implements InverseSolver {
   private static final double RELATIVE_TOLERANCE = 1e-5;
 
+  /** What plug-and-play methods start from, whatever the operator. */
+  static final Wiener START = new Wiener(new Spec(2.5, 1, 30, false));
+
   public static final SolverMethod<Spec> METHOD =
       new SolverMethod<>(
           "wiener",
