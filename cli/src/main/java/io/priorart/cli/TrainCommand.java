@@ -137,6 +137,13 @@ final class TrainCommand {
             "Bound of the decoder's gain that --least-volume needs. Default: ${DEFAULT-VALUE}")
     private double lipschitz;
 
+    @Option(
+        names = "--decoder-only",
+        description =
+            "Train the decoder alone, so that a denoiser of these latents stays good; with `train"
+                + " resume --from`.")
+    private boolean decoderOnly;
+
     @Override
     public Integer call() throws Exception {
       AutoencoderKL.Config config =
@@ -156,6 +163,7 @@ final class TrainCommand {
                   adversarialStart,
                   leastVolume,
                   lipschitz),
+              decoderOnly,
               common.duration(),
               common.seed());
       return common.run(

@@ -31,6 +31,9 @@ import java.util.function.Function;
  * the mean absolute or squared error and {@code P} halving by means (Rombach et al. 2022, with the
  * structure of K scales for the perceptual network), and the other terms of {@link
  * AutoencoderObjective}.
+ *
+ * <p>The decoder can be trained alone, {@code z} then being the posterior's mean, which is what
+ * solvers decode: latents stay as they are, and so does every denoiser of them.
  */
 public final class AutoencoderTraining {
   /** How far along {@link AutoencoderObjective#lipschitz} looks, root mean square of latents. */
@@ -45,15 +48,21 @@ public final class AutoencoderTraining {
 
   /**
    * @param patch side of the training crops in pixels, a multiple of the stride
+   * @param decoderOnly keeps the encoder of the checkpoint begun with
    */
   public record Options(
       int patch,
       int batch,
       double learningRate,
       AutoencoderObjective objective,
+      boolean decoderOnly,
       Duration duration,
       long seed) {
     public Options {
+      if (decoderOnly && objective.leastVolume() > 0) {
+        throw PriorArtException.badField(
+            "decoder-only", "keeps the latents, which --least-volume changes; leave one out");
+      }
       if (patch >> (objective.gradientScales() - 1) < 2) {
         throw PriorArtException.badField(
             "gradient-scales",
@@ -91,6 +100,7 @@ public final class AutoencoderTraining {
     AutoencoderObjective objective = options.objective();
     ScriptBuilder builder = TrainingScript.builder("AutoencoderTraining", compile);
     AutoencoderKL.Encoder encoder = new AutoencoderKL.Encoder(config, builder.weights());
+    int encoderWeights = builder.weightCount();
     AutoencoderKL.Decoder decoder = new AutoencoderKL.Decoder(config, builder.weights());
     Graph g = builder.method("step");
     Value hyper = g.input("hyper");
@@ -98,9 +108,13 @@ public final class AutoencoderTraining {
     Value noise = g.input("noise");
     int c = config.latentChannels();
     Value moments = g.toFloat32Loss(encoder.forward(g, g.toCompute(x, true)), true);
+    if (options.decoderOnly()) {
+      moments = g.call("torch.detach", moments);
+    }
     Value mean = g.slice(moments, 1, 0, c);
     Value logVariance = g.clamp(g.slice(moments, 1, c, 2L * c), -30, 20);
-    Value z = g.add(mean, g.mul(g.exp(g.mul(logVariance, 0.5)), noise));
+    Value z =
+        options.decoderOnly() ? mean : g.add(mean, g.mul(g.exp(g.mul(logVariance, 0.5)), noise));
     Value y = decode(g, decoder, z);
     Value picture = g.toFloat32Loss(x, true);
     Value error = g.sub(y, picture);
@@ -136,8 +150,14 @@ public final class AutoencoderTraining {
       loss = g.add(loss, g.mul(volume, objective.leastVolume()));
       loss = g.add(loss, g.call("torch.mean", g.mul(excess, excess)));
     }
+    int trained = options.decoderOnly() ? encoderWeights : 0;
     if (objective.adversarialWeight() == 0) {
-      return TrainingScript.finish(builder, g, loss, hyper, terms.toArray(new Value[0]));
+      return TrainingScript.finish(
+          builder,
+          g,
+          List.of(new TrainingScript.Part(loss, trained, builder.weightCount())),
+          hyper,
+          terms.toArray(new Value[0]));
     }
     int own = builder.weightCount();
     PatchDiscriminator discriminator =
@@ -157,7 +177,7 @@ public final class AutoencoderTraining {
         builder,
         g,
         List.of(
-            new TrainingScript.Part(generator, 0, own),
+            new TrainingScript.Part(generator, trained, own),
             new TrainingScript.Part(
                 g.call("torch.squeeze", g.mul(judged, active)), own, builder.weightCount())),
         hyper,
@@ -229,11 +249,19 @@ public final class AutoencoderTraining {
   /**
    * Trains until {@code options.duration()} is over or a stop is asked for, then writes the
    * averaged weights (float16) and their configuration to the checkpoint's folder {@code vae}. The
-   * latents are normalised ({@link LatentNormalization}), so the scaling factor is 1.
+   * latents are normalised ({@link LatentNormalization}), so the scaling factor is 1; a decoder
+   * alone leaves them as they are.
+   *
+   * @throws PriorArtException INVALID_ARGUMENT for a decoder alone without a checkpoint or a state
+   *     to begin with
    */
   public static void run(
       AutoencoderKL.Config config, Options options, List<TrainingPicture> pictures, Lap lap)
       throws IOException {
+    if (options.decoderOnly() && lap.from() == null && !Files.exists(lap.state())) {
+      throw PriorArtException.badField(
+          "decoder-only", "needs an encoder; use `train resume --from CHECKPOINT`");
+    }
     NoiseSource random = new NoiseSource(options.seed());
     PatchSampler sampler = new PatchSampler(pictures, options.patch(), random);
     Script script = script(config, options, CompileOptions.AUTO);
@@ -259,14 +287,16 @@ public final class AutoencoderTraining {
       Path weights = lap.checkpoint().resolve(file);
       Path vae = Files.createDirectories(weights.getParent());
       trainer.export(weights, "", name -> !name.startsWith(DISCRIMINATOR));
-      LatentNormalization normalization =
-          LatentNormalization.measure(
-              config, weights, () -> sampler.batch(options.batch()), manager);
-      normalization.fold(weights);
-      lap.listener()
-          .note(
-              "latent channels normalised, deviations were "
-                  + Arrays.toString(normalization.deviation()));
+      if (!options.decoderOnly()) {
+        LatentNormalization normalization =
+            LatentNormalization.measure(
+                config, weights, () -> sampler.batch(options.batch()), manager);
+        normalization.fold(weights);
+        lap.listener()
+            .note(
+                "latent channels normalised, deviations were "
+                    + Arrays.toString(normalization.deviation()));
+      }
       CheckpointWriter.writeJson(vae.resolve("config.json"), configJson(config));
     }
   }

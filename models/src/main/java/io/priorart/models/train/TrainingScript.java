@@ -49,20 +49,25 @@ final class TrainingScript {
   /**
    * Ends the method {@code step}: minimises each part's loss over its own weights.
    *
-   * @param parts cover the script's weights in their order; the first one's loss and gradient norm
-   *     are reported
+   * @param parts cover the script's weights in their order, but for the first few if those are to
+   *     stay; the first one's loss and gradient norm are reported
    * @param hyper float32 {@code [2]}: learning rate, decay of the moving average
    * @param terms parts of the loss to report
    */
   static Script finish(
       ScriptBuilder builder, Graph g, List<Part> parts, Value hyper, Value... terms) {
     Value ws = g.assign("self.ws");
+    int first = parts.get(0).from();
+    int end = parts.get(parts.size() - 1).to();
+    for (String list : new String[] {"m", "v", "ema", "steps"}) {
+      g.statement("%s = torch.slice(self.%s, %d, %d)".formatted(list, list, first, end));
+    }
     g.statement("lr = torch.reshape(torch.slice(" + hyper + ", 0, 0, 1), annotate(List[int], []))");
     g.statement(
         "decay = torch.reshape(torch.slice(" + hyper + ", 0, 1, 2), annotate(List[int], []))");
     g.statement("gs = annotate(List[Tensor], [])");
     g.statement("ps = annotate(List[Tensor], [])");
-    g.statement("for i in range(torch.len(" + ws + ")):");
+    g.statement("for i in range(" + first + ", " + end + "):");
     g.statement("  a0 = torch.append(ps, torch.detach(" + ws + "[i]))");
     Value norm = null;
     for (int k = 0; k < parts.size(); k++) {
@@ -84,9 +89,9 @@ final class TrainingScript {
       g.statement("for i in range(torch.len(" + list + ")):");
       g.statement("  a2 = torch.append(gs, " + list + "[i])");
     }
-    g.statement("torch._foreach_add_(self.steps, 1)");
+    g.statement("torch._foreach_add_(steps, 1)");
     g.statement(
-        "torch._fused_adamw_(ps, gs, self.m, self.v, annotate(List[Tensor], []), self.steps, lr=lr, beta1="
+        "torch._fused_adamw_(ps, gs, m, v, annotate(List[Tensor], []), steps, lr=lr, beta1="
             + BETA1
             + ", beta2="
             + BETA2
@@ -94,14 +99,14 @@ final class TrainingScript {
             + WEIGHT_DECAY
             + ", eps=1e-08, amsgrad=False, maximize=False)");
     for (int i : builder.weightsNamed(ConvexPotential.NON_NEGATIVE)) {
-      g.statement("c" + i + " = torch.clamp_(ps[" + i + "], 0, None)");
+      g.statement("c" + i + " = torch.clamp_(ps[" + (i - first) + "], 0, None)");
     }
     g.statement("rest = torch.rsub(decay, 1)");
-    g.statement("torch._foreach_lerp_(self.ema, ps, float(rest))");
+    g.statement("torch._foreach_lerp_(ema, ps, float(rest))");
     // what the update reads and writes is returned, or the compiler drops the update as dead code
     StringBuilder report =
         new StringBuilder("torch.stack([torch.detach(" + parts.get(0).loss() + "), ").append(norm);
-    for (String list : new String[] {"ps", "self.m", "self.v", "self.ema"}) {
+    for (String list : new String[] {"ps", "m", "v", "ema"}) {
       report.append(", ").append(listNorm(g, list));
     }
     for (Value term : terms) {

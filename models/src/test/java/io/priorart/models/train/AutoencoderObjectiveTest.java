@@ -37,7 +37,13 @@ class AutoencoderObjectiveTest {
 
   private static AutoencoderTraining.Options options(int scales, boolean squared) {
     return new AutoencoderTraining.Options(
-        SIDE, 2, 1e-3, AutoencoderObjective.plain(0.01, 0.5, scales, squared), Duration.ZERO, 1);
+        SIDE,
+        2,
+        1e-3,
+        AutoencoderObjective.plain(0.01, 0.5, scales, squared),
+        false,
+        Duration.ZERO,
+        1);
   }
 
   @Test
@@ -115,7 +121,7 @@ class AutoencoderObjectiveTest {
   }
 
   private static AutoencoderTraining.Options options(int side, AutoencoderObjective objective) {
-    return new AutoencoderTraining.Options(side, 2, 1e-3, objective, Duration.ZERO, 1);
+    return new AutoencoderTraining.Options(side, 2, 1e-3, objective, false, Duration.ZERO, 1);
   }
 
   private static Map<String, HostTensor> weights(Script script) {
@@ -314,7 +320,7 @@ class AutoencoderObjectiveTest {
   void theGainIsMeasuredWhereTheDecoderEnlarges() {
     AutoencoderObjective objective = new AutoencoderObjective(0, 0, 1, true, 0, 0, 0, 0.2, 0.25);
     AutoencoderTraining.Options options =
-        new AutoencoderTraining.Options(8, 1, 1e-3, objective, Duration.ZERO, 1);
+        new AutoencoderTraining.Options(8, 1, 1e-3, objective, false, Duration.ZERO, 1);
     Script script = AutoencoderTraining.script(TINY, options, CompileOptions.REFERENCE);
     Map<String, HostTensor> weights = weights(script);
     // a posterior without spread, so that the latent is known

@@ -26,7 +26,13 @@ final class TinyTraining {
 
   static AutoencoderTraining.Options codecOptions() {
     return new AutoencoderTraining.Options(
-        16, 4, 5e-3, AutoencoderObjective.plain(1e-6, 0.5, 1, false), Duration.ofMinutes(5), 1);
+        16,
+        4,
+        5e-3,
+        AutoencoderObjective.plain(1e-6, 0.5, 1, false),
+        false,
+        Duration.ofMinutes(5),
+        1);
   }
 
   static DiffusionTraining.Options diffusionOptions(DiffusionTarget target) {

@@ -75,6 +75,7 @@ class TrainingRateBenchmark {
             16,
             1e-3,
             AutoencoderObjective.plain(1e-4, 0.5, 1, false),
+            false,
             Duration.ofMinutes(1),
             1);
     NoiseSource random = new NoiseSource(1);

@@ -295,4 +295,41 @@ class TrainingTest {
       assertEquals(1, files.filter(f -> f.toString().contains("vae.state.csv.")).count());
     }
   }
+
+  @Test
+  void aDecoderAloneLeavesLatentsAsTheyAre() throws Exception {
+    Path first = dir.resolve("first");
+    AutoencoderTraining.run(TINY, options(), pictures(), lap("first.state", first, null));
+    AutoencoderTraining.Options given = options();
+    AutoencoderTraining.Options alone =
+        new AutoencoderTraining.Options(
+            given.patch(),
+            given.batch(),
+            given.learningRate(),
+            given.objective(),
+            true,
+            given.duration(),
+            given.seed());
+    Path second = dir.resolve("second");
+    AutoencoderTraining.run(TINY, alone, pictures(), lap("second.state", second, first));
+    String file = "vae/diffusion_pytorch_model.safetensors";
+    SafetensorsFile before = SafetensorsFile.open(first.resolve(file));
+    SafetensorsFile after = SafetensorsFile.open(second.resolve(file));
+    SafetensorsFile state = SafetensorsFile.open(dir.resolve("second.state"));
+    for (String name : before.shapes().keySet()) {
+      boolean ofDecoder = name.startsWith("decoder.") || name.startsWith("post_quant_conv.");
+      assertEquals(!ofDecoder, before.read(name).equals(state.read("ws/" + name)), name);
+      assertTrue(ofDecoder || before.read(name).equals(after.read(name)), name);
+    }
+    for (float moment : state.read("v/encoder.conv_in.weight").values()) {
+      assertEquals(0, moment);
+    }
+    PriorArtException e =
+        assertThrows(
+            PriorArtException.class,
+            () ->
+                AutoencoderTraining.run(
+                    TINY, alone, pictures(), lap("third.state", dir.resolve("third"), null)));
+    assertTrue(e.getMessage().contains("needs an encoder"), e.getMessage());
+  }
 }
