@@ -41,6 +41,15 @@ final class TrainDistillCommand implements Callable<Integer> {
   private int levels;
 
   @Option(
+      names = "--teacher-steps",
+      defaultValue = "0",
+      paramLabel = "N",
+      description =
+          "Steps of the teacher's path from a level to its end, which is then the target; 0 takes one"
+              + " step, and the student's word there. Default: ${DEFAULT-VALUE}")
+  private int teacherSteps;
+
+  @Option(
       names = "--patch",
       defaultValue = "128",
       description = "Side of the training crops in pixels. Default: ${DEFAULT-VALUE}")
@@ -66,6 +75,7 @@ final class TrainDistillCommand implements Callable<Integer> {
         new ConsistencyDistillation.Options(
             folder,
             levels,
+            teacherSteps,
             guidanceScale,
             patch,
             batch,

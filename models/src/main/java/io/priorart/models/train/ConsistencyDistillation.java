@@ -39,6 +39,11 @@ import java.util.Map;
  * et al., "Latent Consistency Models", 2023, arXiv 2310.04378, with the student itself as its
  * target, Song and Dhariwal 2024, arXiv 2310.14189). Guidance is learnt in; one evaluation is one
  * step.
+ *
+ * <p>Word of the picture's end passes on from level to level only as the student learns them. With
+ * {@code teacherSteps} the target is where the teacher's own path ends instead, {@code E rho(f(z_t,
+ * t) - z_0)} (Luhman and Luhman 2021, arXiv 2101.02388), here from noisy training pictures and from
+ * where their paths come by: dearer steps, far fewer of them.
  */
 public final class ConsistencyDistillation {
   /** c, of latents of deviation 1 (arXiv 2310.04378, appendix). */
@@ -48,12 +53,15 @@ public final class ConsistencyDistillation {
    * @param teacher a Stable Diffusion checkpoint of the layout that {@link DiffusionTraining}
    *     writes
    * @param levels steps that the path is cut into
+   * @param teacherSteps of DDIM from a level to the path's end; 0 is one step and the student's own
+   *     word there
    * @param guidanceScale of the teacher, learnt in; 1 is none
    * @param patch side of the training crops in pixels
    */
   public record Options(
       Path teacher,
       int levels,
+      int teacherSteps,
       double guidanceScale,
       int patch,
       int batch,
@@ -63,6 +71,10 @@ public final class ConsistencyDistillation {
     public Options {
       if (levels < 2 || levels > 1000) {
         throw PriorArtException.badField("levels", "must be 2 to 1000, was " + levels);
+      }
+      if (teacherSteps < 0 || teacherSteps == 1 || teacherSteps > levels) {
+        throw PriorArtException.badField(
+            "teacher-steps", "must be 0, or 2 to the levels " + levels + ", was " + teacherSteps);
       }
       if (!(guidanceScale >= 1 && guidanceScale <= 100)) {
         throw PriorArtException.badField(
@@ -77,16 +89,31 @@ public final class ConsistencyDistillation {
   /** A picture's latent with what its caption is to the U-Net. */
   private record Sample(DiffusionTraining.Latent latent, HostTensor context) {}
 
+  /**
+   * Where a path comes by.
+   *
+   * @param latent of the model's scale {@code sqrt(alphaBar) (z_0 + sigma noise)}
+   * @param timestep {@link #END} at the path's end
+   */
+  private record Point(float[] latent, int timestep) {}
+
+  private static final int END = -1;
+
+  /** Paths that begin at the same level, so that the teacher takes them in one evaluation. */
+  private static final int PATHS_A_LEVEL = 4;
+
   private ConsistencyDistillation() {}
 
-  static Script script(UNet2DConditionModel.Config config, CompileOptions compile) {
+  static Script script(
+      UNet2DConditionModel.Config config, boolean wholePaths, CompileOptions compile) {
     ScriptBuilder builder = TrainingScript.builder("ConsistencyDistillation", compile);
     UNet2DConditionModel unet = new UNet2DConditionModel(config, builder.weights().at("unet"));
     Graph g = builder.method("step");
     Value hyper = g.input("hyper");
     Value context = g.input("context");
     Value here = clean(g, unet, context, "here");
-    Value there = g.call("torch.detach", clean(g, unet, context, "there"));
+    Value there =
+        wholePaths ? g.input("end") : g.call("torch.detach", clean(g, unet, context, "there"));
     Value d = g.sub(here, there);
     Value root = g.call("torch.sqrt", g.add(g.mul(d, d), HUBER * HUBER));
     Value loss = g.add(g.call("torch.mean", root), -HUBER);
@@ -119,7 +146,7 @@ public final class ConsistencyDistillation {
     UNet2DConditionModel.Config unet =
         UNet2DConditionModel.Config.of(ConfigNode.read(teacher.resolve("unet/config.json")));
     NoiseSource random = new NoiseSource(options.seed());
-    Script script = script(unet, CompileOptions.AUTO);
+    Script script = script(unet, options.teacherSteps() > 0, CompileOptions.AUTO);
     String weights = "unet/diffusion_pytorch_model.safetensors";
     try (Prior prior = ModelFamilies.load(teacher, CompileOptions.AUTO);
         Trainer trainer =
@@ -133,7 +160,7 @@ public final class ConsistencyDistillation {
       }
       LatentDiffusionModel bound = prior.bind(options.patch(), options.patch());
       List<Sample> samples = encode(prior, bound, pictures, options.patch());
-      HostTensor empty = context(bound, "");
+      HostTensor empty = options.guidanceScale() == 1 ? null : context(bound, "");
       lap.listener().note(samples.size() + " pictures encoded");
       new TrainingRun(
               lap,
@@ -231,8 +258,8 @@ public final class ConsistencyDistillation {
   }
 
   /**
-   * What a step takes after its rates: contexts; then for the upper level and for the lower one
-   * latents, timesteps, and what of the latent and of the network's word makes the clean estimate.
+   * What a step takes after its rates: contexts, then {@link #inputs} of where the student is asked
+   * and of where its target is.
    */
   private static NDArray[] batch(
       Options options,
@@ -242,72 +269,151 @@ public final class ConsistencyDistillation {
       HostTensor empty,
       NoiseSource random,
       NDManager manager) {
-    int n = options.batch();
+    boolean whole = options.teacherSteps() > 0;
     NoiseSchedule schedule = teacher.schedule();
     Shape latent = teacher.latentShape();
+    int n = options.batch();
+    List<Sample> drawn = new ArrayList<>();
+    List<Point> here = new ArrayList<>();
+    List<Point> there = new ArrayList<>();
+    while (drawn.size() < n) {
+      // a whole path gives two pairs: its beginning, which is a picture's, and a point on its way
+      int left = whole ? (n - drawn.size() + 1) / 2 : n - drawn.size();
+      List<Sample> some = new ArrayList<>();
+      for (int i = 0; i < Math.min(left, whole ? PATHS_A_LEVEL : 1); i++) {
+        some.add(samples.get(random.below(samples.size())));
+      }
+      int level = whole ? 1 + random.below(options.levels() - 1) : random.below(options.levels());
+      int[] timesteps = timesteps(schedule, level, options);
+      NDArray noisy = noisy(some, schedule.sigma(timesteps[0]), latent, random, manager);
+      List<NDArray> path =
+          path(teacher, noisy, timesteps, conditioning(some, empty, options, manager));
+      for (int i = 0; i < some.size(); i++) {
+        drawn.add(some.get(i));
+        here.add(point(path, 0, i, timesteps, schedule));
+        if (!whole) {
+          there.add(point(path, 1, i, timesteps, schedule));
+        } else {
+          Point end = point(path, path.size() - 1, i, timesteps, schedule);
+          there.add(end);
+          drawn.add(some.get(i));
+          here.add(point(path, 1 + random.below(path.size() - 2), i, timesteps, schedule));
+          there.add(end);
+        }
+      }
+    }
+    List<NDArray> inputs = new ArrayList<>(List.of(contexts(drawn.subList(0, n), manager)));
+    inputs.addAll(inputs(here.subList(0, n), target, schedule, latent, manager));
+    List<NDArray> targets = inputs(there.subList(0, n), target, schedule, latent, manager);
+    inputs.addAll(whole ? targets.subList(0, 1) : targets);
+    return inputs.toArray(new NDArray[0]);
+  }
+
+  /**
+   * The teacher's path by DDIM (Song et al. 2021, eta 0) on {@code x = z_0 + sigma noise}.
+   *
+   * @param noisy {@code [n, c, h, w]} at the first timestep
+   * @param timesteps falling; the last may be {@link #END}
+   * @return the latents at each timestep
+   */
+  static List<NDArray> path(
+      LatentDiffusionModel teacher, NDArray noisy, int[] timesteps, Conditioning told) {
+    List<NDArray> path = new ArrayList<>(List.of(noisy));
+    for (int i = 1; i < timesteps.length; i++) {
+      NDArray x = path.get(i - 1);
+      double sigma = teacher.schedule().sigma(timesteps[i - 1]);
+      double next = timesteps[i] == END ? 0 : teacher.schedule().sigma(timesteps[i]);
+      NDArray estimate = teacher.denoise(x, sigma, told);
+      path.add(estimate.add(x.sub(estimate).mul(next / sigma)));
+    }
+    return path;
+  }
+
+  /** Of a level and the one below it, or of a whole path from it, with its end. */
+  static int[] timesteps(NoiseSchedule schedule, int level, Options options) {
+    int steps =
+        options.teacherSteps() == 0 ? level + 1 : Math.min(options.teacherSteps(), level + 1);
+    int[] timesteps = new int[options.teacherSteps() == 0 ? 2 : steps + 1];
+    for (int i = 0; i < timesteps.length; i++) {
+      int at = (level + 1) * (steps - i) / steps - 1;
+      timesteps[i] = at < 0 ? END : timestep(schedule, at, options.levels());
+    }
+    return timesteps;
+  }
+
+  private static NDArray noisy(
+      List<Sample> samples, double sigma, Shape latent, NoiseSource random, NDManager manager) {
     int size = (int) latent.get(1);
     int count = (int) latent.size();
-    Shape one = new Shape(1).addAll(latent);
-    HostTensor first = samples.get(0).context();
-    int words = first.values().length;
-    float[] contexts = new float[n * words];
-    float[][] z = new float[2][n * count];
-    float[][] timesteps = new float[2][n];
-    float[][] skip = new float[2][n];
-    float[][] out = new float[2][n];
+    float[] clean = new float[samples.size() * count];
+    for (int i = 0; i < samples.size(); i++) {
+      samples.get(i).latent().crop(random, size, size, clean, i * count);
+    }
+    Shape shape = new Shape(samples.size()).addAll(latent);
+    return manager.create(clean, shape).add(random.normal(manager, shape).mul(sigma));
+  }
+
+  private static NDArray contexts(List<Sample> samples, NDManager manager) {
+    Shape one = samples.get(0).context().shape();
+    int words = (int) one.size();
+    float[] contexts = new float[samples.size() * words];
+    for (int i = 0; i < samples.size(); i++) {
+      System.arraycopy(samples.get(i).context().values(), 0, contexts, i * words, words);
+    }
+    return manager.create(contexts, new Shape(samples.size()).addAll(one.slice(1)));
+  }
+
+  private static Conditioning conditioning(
+      List<Sample> samples, HostTensor empty, Options options, NDManager manager) {
+    NDArray without = null;
+    if (empty != null) {
+      without =
+          empty.to(manager).broadcast(new Shape(samples.size()).addAll(empty.shape().slice(1)));
+    }
+    return new Conditioning(contexts(samples, manager), without, options.guidanceScale());
+  }
+
+  private static Point point(
+      List<NDArray> path, int at, int sample, int[] timesteps, NoiseSchedule schedule) {
+    double scale = timesteps[at] == END ? 1 : Math.sqrt(schedule.alphaBar(timesteps[at]));
+    return new Point(path.get(at).get(sample).mul(scale).toFloatArray(), timesteps[at]);
+  }
+
+  /**
+   * Latents, timesteps, and what of the latent and of the network's word makes the clean estimate;
+   * the latent alone at a path's end.
+   */
+  private static List<NDArray> inputs(
+      List<Point> points,
+      DiffusionTarget target,
+      NoiseSchedule schedule,
+      Shape latent,
+      NDManager manager) {
+    int n = points.size();
+    int count = (int) latent.size();
+    float[] z = new float[n * count];
+    float[] timesteps = new float[n];
+    float[] skip = new float[n];
+    float[] out = new float[n];
     for (int i = 0; i < n; i++) {
-      Sample sample = samples.get(random.below(samples.size()));
-      float[] clean = new float[count];
-      sample.latent().crop(random, size, size, clean, 0);
-      System.arraycopy(sample.context().values(), 0, contexts, i * words, words);
-      int level = random.below(options.levels());
-      int upper = timestep(schedule, level, options.levels());
-      double sigma = schedule.sigma(upper);
-      double alphaBar = schedule.alphaBar(upper);
-      NDArray noisy = manager.create(clean, one).add(random.normal(manager, one).mul(sigma));
-      Conditioning told =
-          new Conditioning(
-              sample.context().to(manager),
-              options.guidanceScale() == 1 ? null : empty.to(manager),
-              options.guidanceScale());
-      NDArray estimate = teacher.denoise(noisy, sigma, told);
-      put(noisy.mul(Math.sqrt(alphaBar)), z[0], i * count);
-      timesteps[0][i] = upper;
-      skip[0][i] = (float) target.skip(alphaBar);
-      out[0][i] = (float) target.out(alphaBar);
-      if (level == 0) {
-        // the path's end is the teacher's own estimate
-        put(estimate, z[1], i * count);
-        skip[1][i] = 1;
-        continue;
-      }
-      int lower = timestep(schedule, level - 1, options.levels());
-      double ratio = schedule.sigma(lower) / sigma;
-      double next = schedule.alphaBar(lower);
-      NDArray moved = estimate.add(noisy.sub(estimate).mul(ratio));
-      put(moved.mul(Math.sqrt(next)), z[1], i * count);
-      timesteps[1][i] = lower;
-      skip[1][i] = (float) target.skip(next);
-      out[1][i] = (float) target.out(next);
+      Point point = points.get(i);
+      System.arraycopy(point.latent(), 0, z, i * count, count);
+      boolean end = point.timestep() == END;
+      timesteps[i] = end ? 0 : point.timestep();
+      double alphaBar = end ? 1 : schedule.alphaBar(point.timestep());
+      skip[i] = end ? 1 : (float) target.skip(alphaBar);
+      out[i] = end ? 0 : (float) target.out(alphaBar);
     }
-    List<NDArray> inputs = new ArrayList<>();
-    inputs.add(manager.create(contexts, new Shape(n, first.shape().get(1), first.shape().get(2))));
-    for (int k = 0; k < 2; k++) {
-      inputs.add(manager.create(z[k], new Shape(n).addAll(latent)));
-      inputs.add(manager.create(timesteps[k]));
-      inputs.add(manager.create(skip[k], new Shape(n, 1, 1, 1)));
-      inputs.add(manager.create(out[k], new Shape(n, 1, 1, 1)));
-    }
-    return inputs.toArray(new NDArray[0]);
+    Shape each = new Shape(n, 1, 1, 1);
+    return List.of(
+        manager.create(z, new Shape(n).addAll(latent)),
+        manager.create(timesteps),
+        manager.create(skip, each),
+        manager.create(out, each));
   }
 
   /** Timestep of a level: the last of its share of the table, as LCMScheduler has it. */
   static int timestep(NoiseSchedule schedule, int level, int levels) {
     return (level + 1) * (schedule.trainTimesteps() / levels) - 1;
-  }
-
-  private static void put(NDArray values, float[] target, int offset) {
-    float[] from = values.toFloatArray();
-    System.arraycopy(from, 0, target, offset, from.length);
   }
 }

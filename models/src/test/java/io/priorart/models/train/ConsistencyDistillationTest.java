@@ -56,7 +56,7 @@ class ConsistencyDistillationTest {
 
   private static ConsistencyDistillation.Options options(Path teacher) {
     return new ConsistencyDistillation.Options(
-        teacher, 10, 2, 16, 2, 1e-3, Duration.ofMinutes(5), 1);
+        teacher, 10, 0, 2, 16, 2, 1e-3, Duration.ofMinutes(5), 1);
   }
 
   @Test
@@ -106,7 +106,7 @@ class ConsistencyDistillationTest {
     Path teacher = teacher(DiffusionTarget.V);
     UNet2DConditionModel.Config config =
         UNet2DConditionModel.Config.of(ConfigNode.read(teacher.resolve("unet/config.json")));
-    Script script = ConsistencyDistillation.script(config, CompileOptions.REFERENCE);
+    Script script = ConsistencyDistillation.script(config, false, CompileOptions.REFERENCE);
     NoiseSource random = new NoiseSource(3);
     Map<String, HostTensor> weights = new HashMap<>();
     script
