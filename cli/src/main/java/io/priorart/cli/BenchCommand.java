@@ -232,7 +232,8 @@ final class BenchCommand {
           loading the model. A ratio is RMS(y - A x)/sigma_eff, 1 for the true picture, as median and range, before
           the final data step and of the picture as written. `tuned` has the parameters of a grid that did best on the tuning
           pictures, and so were the presets of `dpir` other than `paper`; the others' are as published, or fewer steps. Network
-          calls are of one run.
+          calls are of one run. Peak is the most resident memory of the process in any run, Java and the checkpoint's weights
+          included.
           %s
           ## PSNR of each picture
           %s"""

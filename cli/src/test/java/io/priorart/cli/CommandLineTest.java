@@ -459,11 +459,13 @@ class CommandLineTest {
     assertEquals(second, Files.readAllLines(dir.resolve("runs.jsonl")), "nothing was run");
     for (JsonNode made : json.path("runs")) {
       assertTrue(made.path("gmsd").asDouble() > 0, made.toString());
+      assertTrue(made.path("peak_bytes").asLong() > 50 << 20, made.toString());
       assertTrue(made.path("ms_ssim").isNull(), "too small for five scales");
     }
     Files.writeString(
         dir.resolve("runs.jsonl"),
-        Files.readString(dir.resolve("runs.jsonl")).replaceAll("\"(msSsim|gmsd)\":[^,]+,", ""));
+        Files.readString(dir.resolve("runs.jsonl"))
+            .replaceAll("\"(msSsim|gmsd|peakBytes)\":[^,]+,", ""));
     Result older = run(common);
     assertFalse(older.err().contains(" run, "), "runs without MS-SSIM are kept: " + older.err());
     assertTrue(older.out().contains(" | - | - | "), older.out());

@@ -5,6 +5,7 @@ import io.priorart.solver.PriorArtException;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
@@ -54,6 +55,20 @@ public final class MemoryBudget {
   /** Peak resident memory of this process in bytes; 0 where the system does not tell. */
   public static long peakResidentBytes() {
     return kilobytes("/proc/self/status", "VmHWM") << 10;
+  }
+
+  /**
+   * Begins {@link #peakResidentBytes} anew from what is resident now.
+   *
+   * @return whether the system allows it
+   */
+  public static boolean forgetPeak() {
+    try {
+      Files.writeString(Path.of("/proc/self/clear_refs"), "5", StandardOpenOption.WRITE);
+      return true;
+    } catch (IOException e) {
+      return false;
+    }
   }
 
   private static long kilobytes(String file, String key) {

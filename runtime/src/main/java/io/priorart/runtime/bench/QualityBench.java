@@ -11,6 +11,7 @@ import io.priorart.runtime.AutoSolver;
 import io.priorart.runtime.Comparison;
 import io.priorart.runtime.Degrader;
 import io.priorart.runtime.Limits;
+import io.priorart.runtime.MemoryBudget;
 import io.priorart.runtime.OperatorRequest;
 import io.priorart.runtime.RestoreListener;
 import io.priorart.runtime.Restorer;
@@ -57,7 +58,7 @@ public final class QualityBench {
       new ObjectMapper().enable(DeserializationFeature.FAIL_ON_MISSING_CREATOR_PROPERTIES);
 
   /** Fields that runs of older results files lack. */
-  private static final List<String> MEASURED_LATER = List.of("msSsim", "gmsd");
+  private static final List<String> MEASURED_LATER = List.of("msSsim", "gmsd", "peakBytes");
 
   /**
    * What to run.
@@ -271,7 +272,9 @@ public final class QualityBench {
       Map<String, String> parameters,
       Picture truth,
       QualityRun.Key key) {
+    boolean measured = MemoryBudget.forgetPeak();
     Solved solved = solve(task, contender, preset, parameters, truth, key.seed());
+    Long peakBytes = measured ? MemoryBudget.peakResidentBytes() : null;
     Restorer.Restoration restoration = solved.restoration();
     List<Restorer.Sample> samples = restoration.samples();
     Comparison comparison = Comparison.of(truth, solved.picture(), null);
@@ -290,6 +293,7 @@ public final class QualityBench {
         samples.stream()
             .map(Restorer.Sample::evaluations)
             .reduce(EvaluationCounts.ZERO, EvaluationCounts::plus),
+        peakBytes,
         revision);
   }
 

@@ -42,6 +42,13 @@ public record QualityReport(QualityBench.Plan plan, List<Entry> entries) {
       return n % 2 == 1 ? sorted[n / 2] : (sorted[n / 2 - 1] + sorted[n / 2]) / 2;
     }
 
+    /** Most of all runs, or {@code null} if a run lacks it. */
+    Long peakMebibytes() {
+      return runs.stream().map(QualityRun::peakBytes).allMatch(Objects::nonNull)
+          ? runs.stream().mapToLong(QualityRun::peakBytes).max().orElseThrow() >> 20
+          : null;
+    }
+
     private String networks() {
       double calls = mean(r -> r.evaluations().total());
       return calls == 0
@@ -92,6 +99,7 @@ public record QualityReport(QualityBench.Plan plan, List<Entry> entries) {
       line.put("gmsd_mean", e.meanIfAll(QualityRun::gmsd));
       line.put("seconds_mean", e.mean(QualityRun::seconds));
       line.put("network_seconds_mean", e.mean(r -> r.evaluations().seconds()));
+      line.put("peak_mebibytes_max", e.peakMebibytes());
       line.put("ratio_before_median", e.median(QualityRun::ratioBefore));
       line.put("ratio_after_median", e.median(QualityRun::ratioAfter));
       line.put("move_median", e.median(QualityRun::move));
@@ -108,6 +116,7 @@ public record QualityReport(QualityBench.Plan plan, List<Entry> entries) {
         run.put("ms_ssim", r.msSsim());
         run.put("gmsd", r.gmsd());
         run.put("seconds", r.seconds());
+        run.put("peak_bytes", r.peakBytes());
         run.put("ratio_before", r.ratioBefore());
         run.put("ratio_after", r.ratioAfter());
         run.put("move", r.move());
@@ -155,13 +164,13 @@ public record QualityReport(QualityBench.Plan plan, List<Entry> entries) {
         out.append("The measurements' spectra: ").append(spectra(lines.get(0))).append(".\n\n");
       }
       out.append("| solver | setting | PSNR dB | SSIM | MS-SSIM | GMSD | seconds | ratio before |")
-          .append(" ratio after | network calls | judged consistent |\n")
-          .append("|" + " --- |".repeat(11) + "\n");
+          .append(" ratio after | network calls | peak MiB | judged consistent |\n")
+          .append("|" + " --- |".repeat(12) + "\n");
       for (Entry e : lines) {
         out.append(
             String.format(
                 Locale.ROOT,
-                "| `%s` | %s | %.2f | %.4f | %s | %s | %.2f | %s | %s | %s | %d of %d |%n",
+                "| `%s` | %s | %.2f | %.4f | %s | %s | %.2f | %s | %s | %s | %s | %d of %d |%n",
                 e.solver(),
                 setting(e),
                 e.mean(QualityRun::psnr),
@@ -172,6 +181,7 @@ public record QualityReport(QualityBench.Plan plan, List<Entry> entries) {
                 spread(e, QualityRun::ratioBefore),
                 spread(e, QualityRun::ratioAfter),
                 e.networks(),
+                e.peakMebibytes() == null ? "-" : e.peakMebibytes(),
                 e.runs().stream().filter(QualityRun::consistent).count(),
                 e.runs().size()));
       }

@@ -21,6 +21,8 @@ import java.util.Map;
  * @param move of the final data step, RMS on the internal [-1,1] scale
  * @param spectrum what the measurement looks like, before any solving
  * @param evaluations of the networks
+ * @param peakBytes most resident memory of the process while it ran, weights included; {@code null}
+ *     where the system does not tell and for runs from before it was measured
  * @param revision of PriorArt that ran it
  */
 public record QualityRun(
@@ -36,6 +38,7 @@ public record QualityRun(
     double move,
     SpectrumCheck spectrum,
     EvaluationCounts evaluations,
+    Long peakBytes,
     String revision) {
   /**
    * What decides a run's pixels.
