@@ -29,9 +29,10 @@ import java.util.Set;
  *   x &lt;- DDIM(x, D(u))
  * </pre>
  *
- * in variance-preserving form. A step ends when the loss is below {@code tolerance + growth i/n}.
- * Costs up to {@code n pivotIterations} evaluations for the pivots and for each step one and up to
- * {@code iterations + 1} more, with as many pullbacks to the embedding but one.
+ * in variance-preserving form. A step ends when the loss is below {@code tolerance + growth i/n};
+ * the paper's program makes one update more, away from the point that was found good enough. Costs
+ * up to {@code n pivotIterations} evaluations for the pivots and for each step one and up to {@code
+ * iterations + 1} more, with as many pullbacks to the embedding but one.
  *
  * <p>Preset {@code paper} takes the paper's DDIM inversion for the pivots, its 50 steps, rates and
  * thresholds. Preset {@code fast} makes {@link FixedPointInversion}'s pivots: those of 20 steps of

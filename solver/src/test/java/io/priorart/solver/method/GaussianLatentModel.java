@@ -46,6 +46,11 @@ class GaussianLatentModel implements LatentDiffusionModel {
     return shift;
   }
 
+  /** {@link #ofText} of this prior. */
+  double[][] text() {
+    return ofText(mean.length);
+  }
+
   /** An embedding that moves nothing. */
   static Conditioning text(NDManager manager) {
     return new Conditioning(manager.zeros(new Shape(1, TOKENS, WIDTH)), null, 1);
@@ -196,7 +201,7 @@ class GaussianLatentModel implements LatentDiffusionModel {
     NDArray own = z.getManager().create(Matrices.floats(mean), new Shape(1).addAll(latent));
     return conditioning.positive() == null
         ? own
-        : own.add(DenseOperator.Maps.linear(conditioning.positive(), ofText(mean.length), latent));
+        : own.add(DenseOperator.Maps.linear(conditioning.positive(), text(), latent));
   }
 
   /** {@code d z0/dc = (I - gain) W}. */
@@ -206,7 +211,7 @@ class GaussianLatentModel implements LatentDiffusionModel {
         Matrices.plus(Matrices.diagonal(mean.length, i -> 1), -1, gain(covariance, sigma));
     return linear(
         () -> denoise(z, sigma, conditioning),
-        Matrices.times(rest, ofText(mean.length)),
+        Matrices.times(rest, text()),
         new Shape(TOKENS, WIDTH),
         1);
   }
