@@ -14,6 +14,7 @@ import io.priorart.runtime.image.PictureFiles;
 import io.priorart.solver.PriorArtException;
 import io.priorart.solver.SolverMethod;
 import io.priorart.solver.SolverMethod.Need;
+import io.priorart.solver.method.Verdict.Judgement;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
@@ -100,7 +101,8 @@ final class BenchRobustnessCommand implements Callable<Integer> {
               r -> {
                 if (r.failure() != null) {
                   System.err.printf(
-                      "%s, run %d, %s: %s%n", r.solver(), r.number(), r.task(), r.failure());
+                      "%s, run %d, %s: %s%n",
+                      r.key().solver(), r.key().number(), r.key().task(), r.failure());
                 }
               });
     }
@@ -140,22 +142,22 @@ final class BenchRobustnessCommand implements Callable<Integer> {
 
   private static void print(List<Run> all) {
     Map<String, List<Run>> bySolver = new LinkedHashMap<>();
-    all.forEach(r -> bySolver.computeIfAbsent(r.solver(), s -> new ArrayList<>()).add(r));
+    all.forEach(r -> bySolver.computeIfAbsent(r.key().solver(), s -> new ArrayList<>()).add(r));
     System.out.println(
-        "| solver | runs | failed | consistent | ratio before, median | PSNR dB | evaluations |"
+        "| solver | runs | failed | consistent | below the noise | ratio before, median | PSNR dB | evaluations |"
             + " pullbacks | seconds | networks' share |");
-    System.out.println("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |");
+    System.out.println("|" + " --- |".repeat(11));
     bySolver.forEach(
         (solver, runs) -> {
           List<Run> sound = runs.stream().filter(r -> r.failure() == null).toList();
-          long consistent = sound.stream().filter(Run::consistent).count();
           System.out.printf(
               Locale.ROOT,
-              "| `%s` | %d | %d | %.1f %% | %.2f | %.2f | %.1f | %.1f | %.2f | %.0f %% |%n",
+              "| `%s` | %d | %d | %.1f %% | %.1f %% | %.2f | %.2f | %.1f | %.1f | %.2f | %.0f %% |%n",
               solver,
               runs.size(),
               runs.size() - sound.size(),
-              100.0 * consistent / runs.size(),
+              share(runs, Judgement.CONSISTENT),
+              share(runs, Judgement.OVERFITTED),
               median(sound, Run::ratioBefore),
               mean(sound, Run::psnr),
               mean(sound, r -> r.evaluations().forwards()),
@@ -163,6 +165,10 @@ final class BenchRobustnessCommand implements Callable<Integer> {
               mean(sound, Run::seconds),
               100 * mean(sound, r -> r.evaluations().seconds() / r.seconds()));
         });
+  }
+
+  private static double share(List<Run> runs, Judgement judgement) {
+    return 100.0 * runs.stream().filter(r -> r.judgement() == judgement).count() / runs.size();
   }
 
   private static double mean(List<Run> runs, ToDoubleFunction<Run> value) {

@@ -174,7 +174,7 @@ class ProximalCommandsTest {
     JsonNode runs = Cli.run(command(List.of(bench), List.of("--runs", 5, "--json"))).json();
     assertEquals(5, runs.size());
     assertEquals(kept, Files.readAllLines(file("runs.jsonl")).subList(0, 3));
-    assertEquals("super-resolution:factor=4@0.01", runs.at("/2/task").asText());
+    assertEquals("super-resolution:factor=4@0.01", runs.at("/2/key/task").asText());
     assertTrue(runs.at("/2/failure").isNull());
     assertTrue(runs.at("/2/psnr").asDouble() > 5);
     Files.writeString(file("bad.jsonl"), "{\n");

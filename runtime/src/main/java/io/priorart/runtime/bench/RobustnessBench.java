@@ -68,38 +68,43 @@ public final class RobustnessBench {
   }
 
   /**
-   * One restoration.
+   * What decides a run.
    *
-   * @param failure kind of the failure, {@code null} for none
-   * @param ratioBefore the final data step
-   * @param consistent the verdict, after the final data step
+   * @param model SHA-256 of the checkpoint
+   * @param number of the run: its crop and seed
    */
-  public record Run(
+  public record Key(
       String solver,
       String preset,
       String model,
       String precision,
       int side,
       int number,
-      String task,
+      String task) {}
+
+  /**
+   * One restoration.
+   *
+   * @param failure kind of the failure, {@code null} for none
+   * @param ratioBefore the final data step
+   * @param judgement of the picture as written; {@code null} for a failure
+   */
+  public record Run(
+      Key key,
       String failure,
       double psnr,
       double ratioBefore,
       double ratioAfter,
-      boolean consistent,
+      Verdict.Judgement judgement,
       double seconds,
       EvaluationCounts evaluations,
-      String revision) {
-    private String key() {
-      return String.join(" ", solver, preset, model, precision, "" + side, "" + number, task);
-    }
-  }
+      String revision) {}
 
   private final Plan plan;
   private final Prior prior;
   private final String revision;
   private final BooleanSupplier cancelled;
-  private final Map<String, Run> known = new LinkedHashMap<>();
+  private final Map<Key, Run> known = new LinkedHashMap<>();
 
   private RobustnessBench(Plan plan, Prior prior, String revision, BooleanSupplier cancelled) {
     this.plan = plan;
@@ -139,39 +144,31 @@ public final class RobustnessBench {
 
   private Run one(SolverMethod<?> method, QualityTask task, int number) {
     String preset = AutoSolver.preset(method.id(), task.declared(), plan.preset(), prior.traits());
-    Run blank =
-        new Run(
+    Key key =
+        new Key(
             method.id(),
             preset,
             prior.hash(),
             prior.precision().name(),
             plan.side(),
             number,
-            task.name(),
-            null,
-            Double.NaN,
-            Double.NaN,
-            Double.NaN,
-            false,
-            0,
-            EvaluationCounts.ZERO,
-            revision);
-    Run before = known.get(blank.key());
+            task.name());
+    Run before = known.get(key);
     if (before != null) {
       return before;
     }
     if (cancelled.getAsBoolean()) {
       throw new PriorArtException(ErrorKind.CANCELLED, "stopped; the same command goes on");
     }
-    Run run = restored(blank, method, task);
-    known.put(run.key(), run);
+    Run run = restored(key, task);
+    known.put(key, run);
     append(run);
     return run;
   }
 
-  private Run restored(Run r, SolverMethod<?> method, QualityTask task) {
-    SplittableRandom random = new SplittableRandom(r.number());
-    Picture whole = plan.pictures().get(r.number() % plan.pictures().size());
+  private Run restored(Key key, QualityTask task) {
+    SplittableRandom random = new SplittableRandom(key.number());
+    Picture whole = plan.pictures().get(key.number() % plan.pictures().size());
     int x = random.nextInt(whole.width() - plan.side() + 1);
     int y = random.nextInt(whole.height() - plan.side() + 1);
     Picture truth = whole.part(x, y, plan.side(), plan.side());
@@ -186,8 +183,8 @@ public final class RobustnessBench {
                   new Restorer.Request(
                       measured.problem().operators(),
                       Noise.ofSigma(task.sigma()),
-                      method.id(),
-                      r.preset(),
+                      key.solver(),
+                      key.preset(),
                       Map.of(),
                       null,
                       true,
@@ -202,49 +199,32 @@ public final class RobustnessBench {
                   Stopping.by(cancelled))
               .samples()
               .get(0);
-      return done(
-          r,
+      return new Run(
+          key,
           null,
           Comparison.of(truth, found.picture(), null).psnr(),
           found.verdict().ratioBefore(),
           found.verdict().ratioAfter(),
-          found.verdict().judgement() == Verdict.Judgement.CONSISTENT,
+          found.verdict().judgement(),
           (System.nanoTime() - begin) * 1e-9,
-          found.evaluations());
+          found.evaluations(),
+          revision);
     } catch (PriorArtException e) {
       if (e.kind() == ErrorKind.CANCELLED) {
         throw e;
       }
       String failure = e.kind() + ": " + e.getMessage();
-      return done(r, failure, Double.NaN, Double.NaN, Double.NaN, false, 0, EvaluationCounts.ZERO);
+      return new Run(
+          key,
+          failure,
+          Double.NaN,
+          Double.NaN,
+          Double.NaN,
+          null,
+          0,
+          EvaluationCounts.ZERO,
+          revision);
     }
-  }
-
-  private static Run done(
-      Run r,
-      String failure,
-      double psnr,
-      double before,
-      double after,
-      boolean consistent,
-      double seconds,
-      EvaluationCounts evaluations) {
-    return new Run(
-        r.solver(),
-        r.preset(),
-        r.model(),
-        r.precision(),
-        r.side(),
-        r.number(),
-        r.task(),
-        failure,
-        psnr,
-        before,
-        after,
-        consistent,
-        seconds,
-        evaluations,
-        r.revision());
   }
 
   private void read() {
