@@ -65,8 +65,14 @@ public final class ScriptModule implements AutoCloseable {
       NDManager parent, Script script, TensorSource weights, int stagingCapacity) {
     weights.requireExactly(script.weights());
     ScriptModule module = load(parent, script);
-    try (Loading loading = new Loading(module, stagingCapacity)) {
-      String mapped = script.precision().mappedType();
+    String mapped = script.precision().mappedType();
+    long written =
+        script.weights().stream()
+            .filter(w -> !weights.type(w.name()).equals(mapped))
+            .mapToLong(w -> w.shape().size() * script.precision().bytes())
+            .sum();
+    try (SmallPages pages = SmallPages.whileWriting(written);
+        Loading loading = new Loading(module, stagingCapacity)) {
       for (TensorSpec spec : script.weights()) {
         if (loading.add(weights, spec.name(), weights.type(spec.name()).equals(mapped))) {
           module.weights = weights;

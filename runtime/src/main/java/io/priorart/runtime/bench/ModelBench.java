@@ -9,6 +9,7 @@ import io.priorart.models.ModelSource;
 import io.priorart.models.Prior;
 import io.priorart.models.engine.CompileOptions;
 import io.priorart.models.engine.Precision;
+import io.priorart.models.engine.ScriptModule;
 import io.priorart.solver.Conditioning;
 import io.priorart.solver.ErrorKind;
 import io.priorart.solver.LatentDiffusionModel;
@@ -59,7 +60,7 @@ public final class ModelBench {
   /**
    * Medians in seconds, peaks in MiB; what was not measured is {@code null}.
    *
-   * @param load from nothing to ready
+   * @param load from nothing but the engine to ready
    * @param loadAnonymous most memory that no file backs, while loading
    * @param anonymous the same in all
    * @param peak most resident memory in all, mapped weights included
@@ -94,6 +95,7 @@ public final class ModelBench {
    */
   public static Figures run(Plan plan, BooleanSupplier stop) {
     ModelBench bench = new ModelBench(plan, stop);
+    ScriptModule.threads(); // the engine's libraries are no part of a checkpoint's loading
     try (AnonymousMemory watched = bench.memory) {
       watched.start();
       if (plan.part() == Part.vae) {
