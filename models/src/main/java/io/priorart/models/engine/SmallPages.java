@@ -18,7 +18,6 @@ final class SmallPages implements AutoCloseable {
 
   private static final int SET_THP_DISABLE = 41;
   private static final int GET_THP_DISABLE = 42;
-  private static final NativeLong ZERO = new NativeLong(0);
 
   private static int open;
 
@@ -59,10 +58,15 @@ final class SmallPages implements AutoCloseable {
     return Platform.isLinux() && prctl(GET_THP_DISABLE, 0) == 1;
   }
 
-  /** The C library's; negative where the kernel refuses. */
+  /** The C library's; negative where the kernel refuses or there is no binding to it. */
   private static int prctl(int option, long value) {
-    Function function = NativeLibrary.getInstance(Platform.C_LIBRARY_NAME).getFunction("prctl");
-    return function.invokeInt(new Object[] {option, new NativeLong(value), ZERO, ZERO, ZERO});
+    try {
+      Function function = NativeLibrary.getInstance(Platform.C_LIBRARY_NAME).getFunction("prctl");
+      NativeLong zero = new NativeLong(0);
+      return function.invokeInt(new Object[] {option, new NativeLong(value), zero, zero, zero});
+    } catch (LinkageError e) {
+      return -1; // a checkpoint loads without it, too
+    }
   }
 
   @Override
