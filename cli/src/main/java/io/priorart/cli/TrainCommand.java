@@ -144,6 +144,15 @@ final class TrainCommand {
                 + " resume --from`.")
     private boolean decoderOnly;
 
+    @Option(
+        names = "--latent-noise",
+        defaultValue = "0",
+        description =
+            "With --decoder-only: noise on the latents, of a standard deviation from 0 to this for"
+                + " each picture, as what a denoiser made up is not exact either. Default:"
+                + " ${DEFAULT-VALUE}")
+    private double latentNoise;
+
     @Override
     public Integer call() throws Exception {
       AutoencoderKL.Config config =
@@ -164,6 +173,7 @@ final class TrainCommand {
                   leastVolume,
                   lipschitz),
               decoderOnly,
+              latentNoise,
               common.duration(),
               common.seed());
       return common.run(

@@ -33,7 +33,9 @@ import java.util.function.Function;
  * AutoencoderObjective}.
  *
  * <p>The decoder can be trained alone, {@code z} then being the posterior's mean, which is what
- * solvers decode: latents stay as they are, and so does every denoiser of them.
+ * solvers decode: latents stay as they are, and so does every denoiser of them. Noise on that mean,
+ * {@code z = mean + s n} with s uniform from 0 to {@code latentNoise} for each picture, prepares it
+ * for latents that a denoiser made up.
  */
 public final class AutoencoderTraining {
   /** How far along {@link AutoencoderObjective#lipschitz} looks, root mean square of latents. */
@@ -49,6 +51,8 @@ public final class AutoencoderTraining {
   /**
    * @param patch side of the training crops in pixels, a multiple of the stride
    * @param decoderOnly keeps the encoder of the checkpoint begun with
+   * @param latentNoise largest standard deviation of noise on what the decoder alone learns from,
+   *     of latents of deviation 1
    */
   public record Options(
       int patch,
@@ -56,9 +60,17 @@ public final class AutoencoderTraining {
       double learningRate,
       AutoencoderObjective objective,
       boolean decoderOnly,
+      double latentNoise,
       Duration duration,
       long seed) {
     public Options {
+      if (!(latentNoise >= 0 && latentNoise <= 1)) {
+        throw PriorArtException.badField("latent-noise", "must be 0 to 1, was " + latentNoise);
+      }
+      if (latentNoise > 0 && !decoderOnly) {
+        throw PriorArtException.badField(
+            "latent-noise", "is for --decoder-only; a whole training has its posterior's noise");
+      }
       if (decoderOnly && objective.leastVolume() > 0) {
         throw PriorArtException.badField(
             "decoder-only", "keeps the latents, which --least-volume changes; leave one out");
@@ -113,8 +125,8 @@ public final class AutoencoderTraining {
     }
     Value mean = g.slice(moments, 1, 0, c);
     Value logVariance = g.clamp(g.slice(moments, 1, c, 2L * c), -30, 20);
-    Value z =
-        options.decoderOnly() ? mean : g.add(mean, g.mul(g.exp(g.mul(logVariance, 0.5)), noise));
+    Value added = options.decoderOnly() ? noise : g.mul(g.exp(g.mul(logVariance, 0.5)), noise);
+    Value z = g.add(mean, added);
     Value y = decode(g, decoder, z);
     Value picture = g.toFloat32Loss(x, true);
     Value error = g.sub(y, picture);
@@ -301,7 +313,7 @@ public final class AutoencoderTraining {
     }
   }
 
-  /** Crops, the posterior's noise, then what the objective's terms need. */
+  /** Crops, the noise on their latents, then what the objective's terms need. */
   static NDArray[] batch(
       AutoencoderKL.Config config,
       Options options,
@@ -314,7 +326,8 @@ public final class AutoencoderTraining {
     NDArray crops = sampler.batch(options.batch()).to(manager);
     List<NDArray> inputs = new ArrayList<>(List.of(crops));
     Shape shape = new Shape(options.batch(), config.latentChannels(), latent, latent);
-    inputs.add(random.normal(manager, shape));
+    NDArray noise = random.normal(manager, shape);
+    inputs.add(options.decoderOnly() ? noise.mul(levels(options, random, manager)) : noise);
     if (objective.leastVolume() > 0) {
       inputs.add(random.normal(manager, crops.getShape()));
     }
@@ -323,6 +336,15 @@ public final class AutoencoderTraining {
       inputs.add(manager.create(new float[] {active ? 1 : 0}));
     }
     return inputs.toArray(new NDArray[0]);
+  }
+
+  /** A standard deviation for each picture, {@code [batch, 1, 1, 1]}. */
+  private static NDArray levels(Options options, NoiseSource random, NDManager manager) {
+    float[] levels = new float[options.batch()];
+    for (int i = 0; i < levels.length; i++) {
+      levels[i] = (float) (options.latentNoise() * random.uniform());
+    }
+    return manager.create(levels, new Shape(levels.length, 1, 1, 1));
   }
 
   private static Map<String, Object> configJson(AutoencoderKL.Config config) {

@@ -42,6 +42,7 @@ class AutoencoderObjectiveTest {
         1e-3,
         AutoencoderObjective.plain(0.01, 0.5, scales, squared),
         false,
+        0,
         Duration.ZERO,
         1);
   }
@@ -121,7 +122,7 @@ class AutoencoderObjectiveTest {
   }
 
   private static AutoencoderTraining.Options options(int side, AutoencoderObjective objective) {
-    return new AutoencoderTraining.Options(side, 2, 1e-3, objective, false, Duration.ZERO, 1);
+    return new AutoencoderTraining.Options(side, 2, 1e-3, objective, false, 0, Duration.ZERO, 1);
   }
 
   private static Map<String, HostTensor> weights(Script script) {
@@ -320,7 +321,7 @@ class AutoencoderObjectiveTest {
   void theGainIsMeasuredWhereTheDecoderEnlarges() {
     AutoencoderObjective objective = new AutoencoderObjective(0, 0, 1, true, 0, 0, 0, 0.2, 0.25);
     AutoencoderTraining.Options options =
-        new AutoencoderTraining.Options(8, 1, 1e-3, objective, false, Duration.ZERO, 1);
+        new AutoencoderTraining.Options(8, 1, 1e-3, objective, false, 0, Duration.ZERO, 1);
     Script script = AutoencoderTraining.script(TINY, options, CompileOptions.REFERENCE);
     Map<String, HostTensor> weights = weights(script);
     // a posterior without spread, so that the latent is known

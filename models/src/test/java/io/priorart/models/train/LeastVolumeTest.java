@@ -43,6 +43,7 @@ class LeastVolumeTest {
             1e-2,
             new AutoencoderObjective(1e-6, 0, 1, true, 0, 0, 0, leastVolume, lipschitz),
             false,
+            0,
             Duration.ZERO,
             1);
     NoiseSource random = new NoiseSource(1);

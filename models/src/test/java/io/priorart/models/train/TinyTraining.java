@@ -31,6 +31,7 @@ final class TinyTraining {
         5e-3,
         AutoencoderObjective.plain(1e-6, 0.5, 1, false),
         false,
+        0,
         Duration.ofMinutes(5),
         1);
   }

@@ -76,6 +76,7 @@ class TrainingRateBenchmark {
             1e-3,
             AutoencoderObjective.plain(1e-4, 0.5, 1, false),
             false,
+            0,
             Duration.ofMinutes(1),
             1);
     NoiseSource random = new NoiseSource(1);

@@ -308,6 +308,7 @@ class TrainingTest {
             given.learningRate(),
             given.objective(),
             true,
+            0.1,
             given.duration(),
             given.seed());
     Path second = dir.resolve("second");
