@@ -23,6 +23,7 @@ import io.priorart.solver.PriorArtException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.Arrays;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -301,16 +302,7 @@ class TrainingTest {
     Path first = dir.resolve("first");
     AutoencoderTraining.run(TINY, options(), pictures(), lap("first.state", first, null));
     AutoencoderTraining.Options given = options();
-    AutoencoderTraining.Options alone =
-        new AutoencoderTraining.Options(
-            given.patch(),
-            given.batch(),
-            given.learningRate(),
-            given.objective(),
-            true,
-            0.1,
-            given.duration(),
-            given.seed());
+    AutoencoderTraining.Options alone = decoderAlone(given, 0.1);
     Path second = dir.resolve("second");
     AutoencoderTraining.run(TINY, alone, pictures(), lap("second.state", second, first));
     String file = "vae/diffusion_pytorch_model.safetensors";
@@ -332,5 +324,52 @@ class TrainingTest {
                 AutoencoderTraining.run(
                     TINY, alone, pictures(), lap("third.state", dir.resolve("third"), null)));
     assertTrue(e.getMessage().contains("needs an encoder"), e.getMessage());
+  }
+
+  @Test
+  void aDecoderAloneLearnsFromNoisyLatents() {
+    AutoencoderTraining.Options given = options();
+    NoiseSource random = new NoiseSource(4);
+    PatchSampler sampler = new PatchSampler(pictures(), given.patch(), random);
+    for (double noise : new double[] {0, 0.5}) {
+      AutoencoderTraining.Options alone = decoderAlone(given, noise);
+      Script script = AutoencoderTraining.script(TINY, alone, CompileOptions.REFERENCE);
+      try (Trainer trainer = new Trainer(script, dir.resolve("noise-" + noise), random)) {
+        NDArray[] inputs = AutoencoderTraining.batch(TINY, alone, sampler, random, trainer);
+        double[] deviations = new double[given.batch()];
+        for (int i = 0; i < deviations.length; i++) {
+          deviations[i] = inputs[1].get(i).square().mean().sqrt().getFloat();
+          assertTrue(deviations[i] <= 1.2 * noise, "no more than asked for");
+        }
+        double spread = Arrays.stream(deviations).max().getAsDouble();
+        spread -= Arrays.stream(deviations).min().getAsDouble();
+        assertEquals(noise > 0, spread > 0.05, "each picture's own level");
+        float with = trainer.step(0, inputs)[1];
+        inputs[1] = inputs[1].mul(0);
+        float without = trainer.step(0, inputs)[1];
+        assertEquals(noise > 0, Math.abs(with - without) > 1e-4, "and the decoder sees it");
+      }
+    }
+    assertTrue(
+        assertThrows(
+                PriorArtException.class,
+                () ->
+                    new AutoencoderTraining.Options(
+                        16, 4, 1e-3, given.objective(), false, 0.1, Duration.ZERO, 1))
+            .getMessage()
+            .contains("latent-noise"));
+  }
+
+  private static AutoencoderTraining.Options decoderAlone(
+      AutoencoderTraining.Options given, double latentNoise) {
+    return new AutoencoderTraining.Options(
+        given.patch(),
+        given.batch(),
+        given.learningRate(),
+        given.objective(),
+        true,
+        latentNoise,
+        given.duration(),
+        given.seed());
   }
 }
