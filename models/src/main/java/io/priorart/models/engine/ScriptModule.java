@@ -17,6 +17,8 @@ import io.priorart.solver.PriorArtException;
 import java.io.ByteArrayInputStream;
 import java.io.IOException;
 import java.io.UncheckedIOException;
+import java.util.HashSet;
+import java.util.Set;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
@@ -65,19 +67,22 @@ public final class ScriptModule implements AutoCloseable {
       NDManager parent, Script script, TensorSource weights, int stagingCapacity) {
     weights.requireExactly(script.weights());
     ScriptModule module = load(parent, script);
-    String mapped = script.precision().mappedType();
-    long written =
-        script.weights().stream()
-            .filter(w -> !weights.type(w.name()).equals(mapped))
-            .mapToLong(w -> w.shape().size() * script.precision().bytes())
-            .sum();
+    String mappedType = script.precision().mappedType();
+    Set<String> mapped = new HashSet<>();
+    long written = 0;
+    for (TensorSpec spec : script.weights()) {
+      if (weights.type(spec.name()).equals(mappedType)) {
+        mapped.add(spec.name());
+      } else {
+        written += spec.shape().size() * script.precision().bytes();
+      }
+    }
     try (SmallPages pages = SmallPages.whileWriting(written);
         Loading loading = new Loading(module, stagingCapacity)) {
       for (TensorSpec spec : script.weights()) {
-        if (loading.add(weights, spec.name(), weights.type(spec.name()).equals(mapped))) {
-          module.weights = weights;
-        }
+        loading.add(weights, spec.name(), mapped.contains(spec.name()));
       }
+      module.weights = mapped.isEmpty() ? null : weights;
     } catch (RuntimeException e) {
       module.close();
       throw e;
@@ -246,11 +251,9 @@ public final class ScriptModule implements AutoCloseable {
 
     /**
      * @param mapped whether the script can use the tensor where its file is mapped
-     * @return the same
      */
-    boolean add(TensorSource weights, String name, boolean mapped) {
+    void add(TensorSource weights, String name, boolean mapped) {
       pending.add(weights.map(scratch, name, mapped ? null : staging));
-      return mapped;
     }
 
     private void flush() {
