@@ -145,14 +145,14 @@ final class BenchRobustnessCommand implements Callable<Integer> {
     all.forEach(r -> bySolver.computeIfAbsent(r.key().solver(), s -> new ArrayList<>()).add(r));
     System.out.println(
         "| solver | runs | failed | consistent | below the noise | ratio before, median | PSNR dB | evaluations |"
-            + " pullbacks | seconds | networks' share |");
-    System.out.println("|" + " --- |".repeat(11));
+            + " pullbacks | seconds | networks' share | operators' share |");
+    System.out.println("|" + " --- |".repeat(12));
     bySolver.forEach(
         (solver, runs) -> {
           List<Run> sound = runs.stream().filter(r -> r.failure() == null).toList();
           System.out.printf(
               Locale.ROOT,
-              "| `%s` | %d | %d | %.1f %% | %.1f %% | %.2f | %.2f | %.1f | %.1f | %.2f | %.0f %% |%n",
+              "| `%s` | %d | %d | %.1f %% | %.1f %% | %.2f | %.2f | %.1f | %.1f | %.2f | %.0f %% | %.0f %% |%n",
               solver,
               runs.size(),
               runs.size() - sound.size(),
@@ -163,7 +163,8 @@ final class BenchRobustnessCommand implements Callable<Integer> {
               mean(sound, r -> r.evaluations().forwards()),
               mean(sound, r -> r.evaluations().total() - r.evaluations().forwards()),
               mean(sound, Run::seconds),
-              100 * mean(sound, r -> r.evaluations().seconds() / r.seconds()));
+              100 * mean(sound, r -> r.evaluations().seconds() / r.seconds()),
+              100 * mean(sound, r -> r.operatorSeconds() / r.seconds()));
         });
   }
 

@@ -166,6 +166,8 @@ public final class Restorer {
    * @param changedKnownPixels known pixels whose written value differs from the measurement's; -1
    *     where none are promised to stay
    * @param evaluations that this sample took part in; of their time its share of the batch
+   * @param operatorSeconds inside the operator, of the solve its share of the batch's and of the
+   *     final data step
    * @param solveSeconds its share of the batch's
    * @param cutShortAfter the step whose estimate this is, of a solve that was stopped; 0 for one
    *     that ended
@@ -177,6 +179,7 @@ public final class Restorer {
       double gamma,
       long changedKnownPixels,
       EvaluationCounts evaluations,
+      double operatorSeconds,
       double solveSeconds,
       double finishSeconds,
       int cutShortAfter) {}
@@ -511,7 +514,7 @@ public final class Restorer {
    */
   private static List<Sample> solve(
       InverseSolver solver,
-      Problem problem,
+      Problem untimed,
       LatentDiffusionModel model,
       SolveStateFile state,
       long seed,
@@ -522,6 +525,8 @@ public final class Restorer {
       RestoreListener listener,
       Stopping stopping,
       Duration budget) {
+    TimedOperator operator = TimedOperator.of(untimed.operator());
+    Problem problem = untimed.withOperator(operator);
     try (NDManager manager =
         model == null ? ScriptModule.newManager() : model.manager().newSubManager()) {
       EvaluationCounts before = model == null ? EvaluationCounts.ZERO : model.counts();
@@ -544,6 +549,7 @@ public final class Restorer {
         solved = context.bestInstead(e);
       }
       double solveSeconds = (System.nanoTime() - begin) * 1e-9 / count;
+      double operatorSeconds = operator.seconds() / count;
       EvaluationCounts counts = model == null ? before : model.counts().minus(before).share(count);
       List<Sample> samples = new ArrayList<>();
       for (int k = 0; k < count; k++) {
@@ -559,6 +565,8 @@ public final class Restorer {
                   request,
                   outputDepth,
                   counts,
+                  operator,
+                  operatorSeconds,
                   solveSeconds,
                   context.cutShortAfter()));
         }
@@ -576,9 +584,12 @@ public final class Restorer {
       Request request,
       int outputDepth,
       EvaluationCounts counts,
+      TimedOperator operator,
+      double operatorSeconds,
       double solveSeconds,
       int cutShortAfter) {
     long begin = System.nanoTime();
+    double operatorBefore = operator.seconds();
     double ratioBefore = FinalDataStep.ratio(problem, solved);
     double move = 0;
     double gamma = 0;
@@ -605,6 +616,7 @@ public final class Restorer {
         gamma,
         request.keepsKnownPixels() ? changedKnownPixels(written, original, problem) : -1,
         counts,
+        operatorSeconds + operator.seconds() - operatorBefore,
         solveSeconds,
         (System.nanoTime() - begin) * 1e-9,
         cutShortAfter);

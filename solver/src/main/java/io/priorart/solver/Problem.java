@@ -31,6 +31,11 @@ public record Problem(
     }
   }
 
+  /** The same of another operator, of the same measurement. */
+  public Problem withOperator(ForwardOperator other) {
+    return new Problem(other, measurement, noise, quantizationStep);
+  }
+
   /**
    * {@code sigma_eff = sqrt(sigma^2 + q^2/12)} on the internal [-1,1] scale: what the residual of
    * the true picture is expected to be, at least 1e-4 so that a noise-free, unquantised problem

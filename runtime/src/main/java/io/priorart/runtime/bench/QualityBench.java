@@ -293,6 +293,7 @@ public final class QualityBench {
         samples.stream()
             .map(Restorer.Sample::evaluations)
             .reduce(EvaluationCounts.ZERO, EvaluationCounts::plus),
+        samples.stream().mapToDouble(Restorer.Sample::operatorSeconds).sum(),
         peakBytes,
         revision);
   }

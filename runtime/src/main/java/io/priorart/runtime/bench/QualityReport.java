@@ -53,11 +53,18 @@ public record QualityReport(QualityBench.Plan plan, List<Entry> entries) {
       double calls = mean(r -> r.evaluations().total());
       return calls == 0
           ? "-"
-          : String.format(
-              Locale.ROOT,
-              "%.0f, %.0f %% of the time",
-              calls,
-              100 * mean(r -> r.evaluations().seconds() / r.seconds()));
+          : String.format(Locale.ROOT, "%.0f, %s", calls, percent(r -> r.evaluations().seconds()));
+    }
+
+    private String operators() {
+      return runs.stream().allMatch(r -> r.operatorSeconds() != null)
+          ? percent(QualityRun::operatorSeconds)
+          : "-";
+    }
+
+    private String percent(ToDoubleFunction<QualityRun> seconds) {
+      return String.format(
+          Locale.ROOT, "%.0f %%", 100 * mean(r -> seconds.applyAsDouble(r) / r.seconds()));
     }
   }
 
@@ -99,6 +106,7 @@ public record QualityReport(QualityBench.Plan plan, List<Entry> entries) {
       line.put("gmsd_mean", e.meanIfAll(QualityRun::gmsd));
       line.put("seconds_mean", e.mean(QualityRun::seconds));
       line.put("network_seconds_mean", e.mean(r -> r.evaluations().seconds()));
+      line.put("operator_seconds_mean", e.meanIfAll(QualityRun::operatorSeconds));
       line.put("peak_mebibytes_max", e.peakMebibytes());
       line.put("ratio_before_median", e.median(QualityRun::ratioBefore));
       line.put("ratio_after_median", e.median(QualityRun::ratioAfter));
@@ -164,13 +172,14 @@ public record QualityReport(QualityBench.Plan plan, List<Entry> entries) {
         out.append("The measurements' spectra: ").append(spectra(lines.get(0))).append(".\n\n");
       }
       out.append("| solver | setting | PSNR dB | SSIM | MS-SSIM | GMSD | seconds | ratio before |")
-          .append(" ratio after | network calls | peak MiB | judged consistent |\n")
-          .append("|" + " --- |".repeat(12) + "\n");
+          .append(" ratio after | network calls, their time | operators' time | peak MiB |")
+          .append(" judged consistent |\n")
+          .append("|" + " --- |".repeat(13) + "\n");
       for (Entry e : lines) {
         out.append(
             String.format(
                 Locale.ROOT,
-                "| `%s` | %s | %.2f | %.4f | %s | %s | %.2f | %s | %s | %s | %s | %d of %d |%n",
+                "| `%s` | %s | %.2f | %.4f | %s | %s | %.2f | %s | %s | %s | %s | %s | %d of %d |%n",
                 e.solver(),
                 setting(e),
                 e.mean(QualityRun::psnr),
@@ -181,6 +190,7 @@ public record QualityReport(QualityBench.Plan plan, List<Entry> entries) {
                 spread(e, QualityRun::ratioBefore),
                 spread(e, QualityRun::ratioAfter),
                 e.networks(),
+                e.operators(),
                 e.peakMebibytes() == null ? "-" : e.peakMebibytes(),
                 e.runs().stream().filter(QualityRun::consistent).count(),
                 e.runs().size()));

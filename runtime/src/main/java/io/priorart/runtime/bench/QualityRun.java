@@ -21,6 +21,8 @@ import java.util.Map;
  * @param move of the final data step, RMS on the internal [-1,1] scale
  * @param spectrum what the measurement looks like, before any solving
  * @param evaluations of the networks
+ * @param operatorSeconds of {@code seconds}, inside the operator; {@code null} for runs from before
+ *     it was measured
  * @param peakBytes most resident memory of the process while it ran, weights included; {@code null}
  *     where the system does not tell and for runs from before it was measured
  * @param revision of PriorArt that ran it
@@ -38,6 +40,7 @@ public record QualityRun(
     double move,
     SpectrumCheck spectrum,
     EvaluationCounts evaluations,
+    Double operatorSeconds,
     Long peakBytes,
     String revision) {
   /**

@@ -87,6 +87,7 @@ public final class RobustnessBench {
    *
    * @param failure kind of the failure, {@code null} for none
    * @param ratioBefore the final data step
+   * @param operatorSeconds of {@code seconds}, inside the operator
    * @param judgement of the picture as written; {@code null} for a failure
    */
   public record Run(
@@ -98,6 +99,7 @@ public final class RobustnessBench {
       Verdict.Judgement judgement,
       double seconds,
       EvaluationCounts evaluations,
+      double operatorSeconds,
       String revision) {}
 
   private final Plan plan;
@@ -208,6 +210,7 @@ public final class RobustnessBench {
           found.verdict().judgement(),
           (System.nanoTime() - begin) * 1e-9,
           found.evaluations(),
+          found.operatorSeconds(),
           revision);
     } catch (PriorArtException e) {
       if (e.kind() == ErrorKind.CANCELLED) {
@@ -223,6 +226,7 @@ public final class RobustnessBench {
           null,
           0,
           EvaluationCounts.ZERO,
+          0,
           revision);
     }
   }
