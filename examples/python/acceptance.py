@@ -308,7 +308,7 @@ class Acceptance:
         print(f"  {alike.psnr:.2f} dB, SSIM {alike.ssim:.3f}")
 
     def other_priors(self):
-        for model, solver in (("lpn-v1", "lpn"), ("latent-v2", "prox-diffusion")):
+        for model, solver in (("lpn-v1", "lpn"), ("latent-v2", "prox-diffusion"), ("latent-v2-few", "latino")):
             report = self.finished(self.request(model=model, solver={})).report
             assert report.solver.name == solver, report.solver
             assert report.model.name == model, report.model

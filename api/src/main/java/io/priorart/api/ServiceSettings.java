@@ -12,7 +12,7 @@ import java.util.Optional;
 @ConfigMapping(prefix = "priorart.service")
 public interface ServiceSettings {
   /** Bundled checkpoints' names or folders; the first is the default. */
-  @WithDefault("pixel-v3,latent-v2,lpn-v1")
+  @WithDefault("pixel-v3,latent-v2,latent-v2-few,lpn-v1")
   List<String> models();
 
   /**

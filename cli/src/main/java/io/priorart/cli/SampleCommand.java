@@ -64,7 +64,8 @@ final class SampleCommand implements Callable<Integer> {
   @Option(
       names = "--steps",
       paramLabel = "N",
-      description = "Denoiser evaluations. Default: 50; 8 for a few-step prior")
+      description =
+          "Denoiser evaluations. Default: 50; 8 for a few-step prior, if it asks for no other number")
   private Integer steps;
 
   @Option(
@@ -98,9 +99,8 @@ final class SampleCommand implements Callable<Integer> {
     model.requireText();
     PictureFiles.requireWritable(output, force);
     PictureFormat.of(output);
-    boolean fewStep = model.traits().fewStep();
     Sampling sampling = model.sampling(scheduler);
-    int count = steps != null ? steps : fewStep ? 8 : 50;
+    int count = steps != null ? steps : model.sampleSteps();
     Limits.requirePixels("size", width, height);
     long begin = System.nanoTime();
     try (GracefulExit.Task cancel = GracefulExit.begin();

@@ -125,6 +125,11 @@ final class Sources implements Supplier<Prior>, AutoCloseable {
     return ModelFamilies.sampling(source(), scheduler);
   }
 
+  /** Evaluations of a sample unless told otherwise. */
+  int sampleSteps() {
+    return ModelFamilies.sampleSteps(source());
+  }
+
   @Override
   public Prior get() {
     if (pipeline == null) {

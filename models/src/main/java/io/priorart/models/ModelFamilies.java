@@ -50,6 +50,9 @@ public final class ModelFamilies {
   static final String SCHEDULER = "scheduler";
   static final String SCHEDULER_CONFIG = "scheduler_config.json";
 
+  /** Key of {@link #sampleSteps}. */
+  public static final String STEPS = "_num_inference_steps";
+
   private ModelFamilies() {}
 
   /**
@@ -106,6 +109,21 @@ public final class ModelFamilies {
     Sampling found =
         SchedulerConfig.sampling(checkpoint.config(SCHEDULER, SCHEDULER_CONFIG), scheduler);
     return family(checkpoint).traits().apply(checkpoint).pixelSpace() ? found : found.unclipped();
+  }
+
+  /**
+   * Denoiser evaluations of a sample unless more are asked for: what {@code scheduler_config.json}
+   * says as {@value #STEPS} (our own key; diffusers passes over it), else 8 of a consistency model
+   * and 50 of any other.
+   *
+   * @throws PriorArtException as {@link #traits}; INVALID_ARGUMENT for less than 1
+   */
+  public static int sampleSteps(ModelSource source) {
+    Checkpoint checkpoint = Checkpoint.open(source);
+    int usual = traits(checkpoint).fewStep() ? 8 : 50;
+    return checkpoint.hasConfig(SCHEDULER, SCHEDULER_CONFIG)
+        ? checkpoint.config(SCHEDULER, SCHEDULER_CONFIG).integer(STEPS, usual, 1, 1000)
+        : usual;
   }
 
   private static Family family(Checkpoint checkpoint) {

@@ -43,7 +43,8 @@ import java.util.Map;
  * <p>Word of the picture's end passes on from level to level only as the student learns them. With
  * {@code teacherSteps} the target is where the teacher's own path ends instead, {@code E rho(f(z_t,
  * t) - z_0)} (Luhman and Luhman 2021, arXiv 2101.02388), here from noisy training pictures and from
- * where their paths come by: dearer steps, far fewer of them.
+ * where their paths come by: dearer steps, far fewer of them. Such a prior is sampled in a single
+ * evaluation ({@link ModelFamilies#sampleSteps}).
  */
 public final class ConsistencyDistillation {
   /** c, of latents of deviation 1 (arXiv 2310.04378, appendix). */
@@ -176,7 +177,7 @@ public final class ConsistencyDistillation {
               drawn -> List.of());
       trainer.export(lap.checkpoint().resolve(weights), "unet.", name -> true);
     }
-    writeScheduler(lap.checkpoint(), scheduler, options.levels());
+    writeScheduler(lap.checkpoint(), scheduler, options);
   }
 
   private static ObjectNode scheduler(Path teacher) throws IOException {
@@ -195,10 +196,13 @@ public final class ConsistencyDistillation {
     return scheduler;
   }
 
-  private static void writeScheduler(Path checkpoint, ObjectNode scheduler, int levels)
+  private static void writeScheduler(Path checkpoint, ObjectNode scheduler, Options options)
       throws IOException {
     scheduler.put("_class_name", "LCMScheduler");
-    scheduler.put("original_inference_steps", levels);
+    scheduler.put("original_inference_steps", options.levels());
+    if (options.teacherSteps() > 0) {
+      scheduler.put(ModelFamilies.STEPS, 1); // fresh noise only blurs what the first has found
+    }
     scheduler.put("timestep_scaling", 10.0);
     scheduler.put("timestep_spacing", "leading");
     CheckpointWriter.writeJson(

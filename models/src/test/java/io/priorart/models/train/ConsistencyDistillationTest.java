@@ -89,6 +89,8 @@ class ConsistencyDistillationTest {
         options(teacher, 10, teacherSteps), pictures(), lap("unet", student, 3));
     assertTrue(ModelFamilies.traits(ModelSource.of(student)).fewStep());
     assertFalse(ModelFamilies.traits(ModelSource.of(teacher)).fewStep());
+    assertEquals(50, ModelFamilies.sampleSteps(ModelSource.of(teacher)));
+    assertEquals(teacherSteps > 0 ? 1 : 8, ModelFamilies.sampleSteps(ModelSource.of(student)));
     try (Prior prior = ModelFamilies.load(student, CompileOptions.REFERENCE)) {
       assertEquals("student", prior.name());
     }
