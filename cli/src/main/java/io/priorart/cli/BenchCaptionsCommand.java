@@ -34,7 +34,9 @@ final class BenchCaptionsCommand implements Callable<Integer> {
       names = "--count",
       defaultValue = "100",
       paramLabel = "N",
-      description = "How many, spread over the names; 0 for all. Default: ${DEFAULT-VALUE}")
+      description =
+          "How many, spread over the names; 0 for all. Of pictures with one caption the first counts."
+              + " Default: ${DEFAULT-VALUE}")
   private int count;
 
   @Option(

@@ -19,8 +19,10 @@ import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.function.BooleanSupplier;
 import java.util.function.Consumer;
 import java.util.function.Supplier;
@@ -33,7 +35,8 @@ import java.util.stream.Stream;
 public final class CaptionBench {
   /**
    * @param pictures folder of pictures with captions in {@code .txt} files beside them
-   * @param count how many, spread evenly over the names; 0 for all
+   * @param count how many, spread evenly over the names; 0 for all. Of pictures that share their
+   *     caption only the first counts, or a series would weigh as its length
    * @param task how they are measured
    * @param preset of the solver
    * @param guidanceScale of the runs with a caption; those without have 1
@@ -119,8 +122,7 @@ public final class CaptionBench {
   /**
    * Runs everything.
    *
-   * @throws PriorArtException INVALID_ARGUMENT for a folder with fewer than two captioned pictures;
-   *     CANCELLED
+   * @throws PriorArtException INVALID_ARGUMENT for a folder with fewer than two captions; CANCELLED
    */
   public static Result run(
       Plan plan, Supplier<Prior> prior, BooleanSupplier cancelled, Consumer<Run> listener) {
@@ -188,10 +190,11 @@ public final class CaptionBench {
       throw PriorArtException.badField("pictures", plan.pictures() + " is no folder");
     }
     List<Captioned> all = new ArrayList<>();
+    Set<String> seen = new HashSet<>();
     try (Stream<Path> files = Files.list(plan.pictures())) {
       for (Path file : files.filter(f -> f.toString().endsWith(".png")).sorted().toList()) {
         String caption = PictureFolder.caption(file);
-        if (!caption.isEmpty()) {
+        if (!caption.isEmpty() && seen.add(caption)) {
           all.add(new Captioned(file, caption));
         }
       }
@@ -200,7 +203,8 @@ public final class CaptionBench {
     }
     if (all.size() < 2) {
       throw PriorArtException.badField(
-          "pictures", plan.pictures() + " holds fewer than two PNG pictures with captions");
+          "pictures",
+          plan.pictures() + " holds fewer than two PNG pictures with captions of their own");
     }
     int count = plan.count() == 0 ? all.size() : Math.min(plan.count(), all.size());
     List<Captioned> chosen = new ArrayList<>();
