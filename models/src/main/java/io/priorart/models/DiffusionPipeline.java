@@ -31,8 +31,6 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.concurrent.CompletableFuture;
-import java.util.concurrent.CompletionException;
 import java.util.stream.Stream;
 
 /**
@@ -109,38 +107,13 @@ public final class DiffusionPipeline implements Prior {
       prediction = PredictionType.of(scheduler);
       schedule = schedule(scheduler);
       velocityErrors = velocityErrors(checkpoint);
-      loadAround(options);
+      codec = LatentCodec.load(checkpoint, manager, options);
+      prompts = PromptEncoder.load(checkpoint, config, manager, options);
       requireMatching();
       denoiserOptions = options;
       denoiser = ScriptModule.load(manager, denoiserScript(options), checkpoint.weights(part));
     } catch (RuntimeException e) {
       close();
-      throw e;
-    }
-  }
-
-  /**
-   * All but the denoiser: the text encoders beside the auto-encoder, since reading, parsing and
-   * tokenizers keep one core busy each.
-   */
-  private void loadAround(CompileOptions options) {
-    CompletableFuture<PromptEncoder> text =
-        CompletableFuture.supplyAsync(
-            () -> PromptEncoder.load(checkpoint, config, manager, options));
-    try {
-      codec = LatentCodec.load(checkpoint, manager, options);
-    } finally {
-      prompts = joined(text);
-    }
-  }
-
-  private static <T> T joined(CompletableFuture<T> future) {
-    try {
-      return future.join();
-    } catch (CompletionException e) {
-      if (e.getCause() instanceof RuntimeException cause) {
-        throw cause;
-      }
       throw e;
     }
   }
