@@ -56,22 +56,8 @@ class TimedOperator implements ForwardOperator {
   @Override
   public Linearization at(NDArray x) {
     Linearization at = timed(() -> operator.at(x));
-    return new Linearization() {
-      @Override
-      public NDArray value() {
-        return at.value();
-      }
-
-      @Override
-      public NDArray pullback(NDArray cotangent) {
-        return timed(() -> at.pullback(cotangent));
-      }
-
-      @Override
-      public void close() {
-        at.close();
-      }
-    };
+    return Linearization.of(
+        at.value(), cotangent -> timed(() -> at.pullback(cotangent)), at::close);
   }
 
   @Override
