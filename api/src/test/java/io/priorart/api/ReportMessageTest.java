@@ -34,7 +34,7 @@ class ReportMessageTest {
                 Long.MAX_VALUE,
                 new Report.Time(1.5, 1.25, 0.125),
                 new Report.Evaluations(1, 2, 3, 4, 5, 6),
-                new Report.Judgement("consistent", Double.POSITIVE_INFINITY, 1, 0.1, 1e9),
+                new Report.Judgement("consistent", Double.POSITIVE_INFINITY, 1, 0.1, 1e9, 0.02),
                 withModel ? 0L : null,
                 withModel ? 7 : null)),
         4,

@@ -4,6 +4,7 @@ import io.priorart.models.engine.GracefulExit;
 import io.priorart.runtime.Json;
 import io.priorart.runtime.Restorer;
 import io.priorart.runtime.bench.CaptionBench;
+import io.priorart.runtime.bench.Contender;
 import io.priorart.runtime.bench.QualityTask;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
@@ -50,7 +51,8 @@ final class BenchCaptionsCommand implements Callable<Integer> {
       names = "--solver",
       defaultValue = "prox-diffusion",
       paramLabel = "S",
-      description = "See 'priorart solvers'. Default: ${DEFAULT-VALUE}")
+      description =
+          "See 'priorart solvers'; S*K is the mean of K samples. Default: ${DEFAULT-VALUE}")
   private String solver;
 
   @Option(
@@ -91,7 +93,7 @@ final class BenchCaptionsCommand implements Callable<Integer> {
             pictures,
             count,
             QualityTask.parse(task),
-            solver,
+            Contender.parse(solver),
             preset,
             parameters,
             guidanceScale,

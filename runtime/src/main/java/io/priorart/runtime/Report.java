@@ -141,7 +141,12 @@ public record Report(
 
   /** The verdict on a sample; see {@link io.priorart.solver.method.Verdict}. */
   public record Judgement(
-      String judgement, double ratioBefore, double ratioAfter, double move, double gamma) {}
+      String judgement,
+      double ratioBefore,
+      double ratioAfter,
+      double move,
+      double gamma,
+      double denoisedSigma) {}
 
   /** Wall time of the whole restoration in seconds. */
   public record Seconds(double read, double loadModel, double write, double total) {}
@@ -214,8 +219,9 @@ public record Report(
             lower(s.verdict().judgement()),
             s.verdict().ratioBefore(),
             s.verdict().ratioAfter(),
-            s.verdict().move(),
-            s.gamma()),
+            s.verdict().move() / 2,
+            s.gamma(),
+            s.denoisedSigma() / 2),
         s.changedKnownPixels() < 0 ? null : s.changedKnownPixels(),
         s.cutShortAfter() == 0 ? null : s.cutShortAfter());
   }

@@ -28,6 +28,7 @@ import io.priorart.solver.SolveContext;
 import io.priorart.solver.SolverMethod;
 import io.priorart.solver.Violations;
 import io.priorart.solver.method.FinalDataStep;
+import io.priorart.solver.method.FinalPriorStep;
 import io.priorart.solver.method.Solvers;
 import io.priorart.solver.method.SpectrumCheck;
 import io.priorart.solver.method.Verdict;
@@ -163,11 +164,14 @@ public final class Restorer {
    * One restored picture.
    *
    * @param picture as it will be written
+   * @param denoisedSigma of {@link FinalPriorStep}, internal [-1,1] scale; 0 where it was not taken
+   * @param gamma of {@link FinalDataStep}; 0 where it was not taken
    * @param changedKnownPixels known pixels whose written value differs from the measurement's; -1
    *     where none are promised to stay
-   * @param evaluations that this sample took part in; of their time its share of the batch
+   * @param evaluations that this sample took part in, and of its final step; of the batch's time
+   *     its share
    * @param operatorSeconds inside the operator, of the solve its share of the batch's and of the
-   *     final data step
+   *     final steps
    * @param solveSeconds its share of the batch's
    * @param cutShortAfter the step whose estimate this is, of a solve that was stopped; 0 for one
    *     that ended
@@ -176,6 +180,7 @@ public final class Restorer {
       long seed,
       Picture picture,
       Verdict verdict,
+      double denoisedSigma,
       double gamma,
       long changedKnownPixels,
       EvaluationCounts evaluations,
@@ -560,6 +565,8 @@ public final class Restorer {
               finished(
                   problem,
                   own,
+                  model,
+                  conditioning,
                   seed + k,
                   original,
                   request,
@@ -575,10 +582,12 @@ public final class Restorer {
     }
   }
 
-  /** The final data step, the picture as it will be written, and the verdict on it. */
+  /** The final steps, the picture as it will be written, and the verdict on it. */
   private static Sample finished(
       Problem problem,
       NDArray solved,
+      LatentDiffusionModel model,
+      Conditioning conditioning,
       long seed,
       Picture original,
       Request request,
@@ -590,16 +599,19 @@ public final class Restorer {
       int cutShortAfter) {
     long begin = System.nanoTime();
     double operatorBefore = operator.seconds();
+    EvaluationCounts countsBefore = model == null ? EvaluationCounts.ZERO : model.counts();
     double ratioBefore = FinalDataStep.ratio(problem, solved);
-    double move = 0;
+    double denoisedSigma = 0;
     double gamma = 0;
     NDArray finished = solved;
     if (request.finish() && problem.operator() instanceof LinearOperator) {
-      FinalDataStep.Result step = FinalDataStep.apply(problem, solved);
-      finished = step.picture();
-      move = step.move();
-      gamma = step.gamma();
+      FinalPriorStep.Result prior = FinalPriorStep.apply(problem, solved, model, conditioning);
+      FinalDataStep.Result data = FinalDataStep.apply(problem, prior.picture());
+      finished = data.picture();
+      denoisedSigma = prior.sigma();
+      gamma = data.gamma();
     }
+    double move = FinalDataStep.distance(finished, solved);
     HostTensor pixels = HostTensor.of(finished);
     if (request.keepsKnownPixels()) {
       pixels = withKnownPixels(pixels, problem);
@@ -613,9 +625,10 @@ public final class Restorer {
         seed,
         written,
         Verdict.of(!problem.noise().isNone(), ratioBefore, ratioAfter, move),
+        denoisedSigma,
         gamma,
         request.keepsKnownPixels() ? changedKnownPixels(written, original, problem) : -1,
-        counts,
+        model == null ? counts : counts.plus(model.counts().minus(countsBefore)),
         operatorSeconds + operator.seconds() - operatorBefore,
         solveSeconds,
         (System.nanoTime() - begin) * 1e-9,

@@ -38,6 +38,8 @@ public final class CaptionBench {
    * @param count how many, spread evenly over the names; 0 for all. Of pictures that share their
    *     caption only the first counts, or a series would weigh as its length
    * @param task how they are measured
+   * @param solver of several samples the mean is compared: what a caption tells is little beside
+   *     what one sample draws
    * @param preset of the solver
    * @param guidanceScale of the runs with a caption; those without have 1
    * @param seed of measurement and solver, plus the picture's place
@@ -46,7 +48,7 @@ public final class CaptionBench {
       Path pictures,
       int count,
       QualityTask task,
-      String solver,
+      Contender solver,
       String preset,
       Map<String, String> parameters,
       double guidanceScale,
@@ -164,14 +166,14 @@ public final class CaptionBench {
         new Restorer.Request(
             measured.problem().operators(),
             Noise.ofSigma(plan.task().sigma()),
-            plan.solver(),
+            plan.solver().method().id(),
             plan.preset(),
             plan.parameters(),
             null,
             true,
             new Prompt(prompt, "", prompt.isEmpty() ? 1 : plan.guidanceScale()),
             seed,
-            1,
+            plan.solver().samples(),
             truth.width(),
             truth.height());
     Restorer.Restoration restored =
@@ -182,7 +184,7 @@ public final class CaptionBench {
             8,
             RestoreListener.NONE,
             Stopping.by(cancelled));
-    return Comparison.of(truth, restored.samples().get(0).picture(), null).psnr();
+    return Comparison.of(truth, restored.mean(), null).psnr();
   }
 
   private static List<Captioned> chosen(Plan plan) {

@@ -18,7 +18,7 @@ import java.util.Map;
  * @param ratioBefore the final data step, mean over the samples
  * @param ratioAfter of the picture as written, mean over the samples
  * @param consistent whether the verdict says so of every sample
- * @param move of the final data step, RMS on the internal [-1,1] scale
+ * @param move of the final steps, RMS on the internal [-1,1] scale
  * @param spectrum what the measurement looks like, before any solving
  * @param evaluations of the networks
  * @param operatorSeconds of {@code seconds}, inside the operator; {@code null} for runs from before

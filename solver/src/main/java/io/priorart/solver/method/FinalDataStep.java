@@ -31,11 +31,9 @@ public final class FinalDataStep {
    *     to move
    * @param ratioBefore {@code RMS(y - A x)/sigma_eff} of the argument
    * @param ratioAfter of {@code picture}
-   * @param move {@code RMS(x' - x)} over all pixels, internal [-1,1] scale
    * @param gamma the weight found; 0 when the argument already fits
    */
-  public record Result(
-      NDArray picture, double ratioBefore, double ratioAfter, double move, double gamma) {}
+  public record Result(NDArray picture, double ratioBefore, double ratioAfter, double gamma) {}
 
   /**
    * {@code RMS(y - A x)/sigma_eff} over the observed entries.
@@ -64,8 +62,14 @@ public final class FinalDataStep {
       double gamma = weight(operator, y, x);
       NDArray picture = gamma == 0 ? x.duplicate() : operator.proximal(x, y.measurement(), gamma);
       double after = y.rms(y.residual(picture)) / y.sigma();
-      double move = Math.sqrt(Observation.sumsOfSquares(picture.sub(x))[0] / x.size());
-      return new Result(Outcome.finite(scope.keep(picture)), before, after, move, gamma);
+      return new Result(Outcome.finite(scope.keep(picture)), before, after, gamma);
+    }
+  }
+
+  /** How far a picture was moved: {@code RMS(a - b)} over all pixels, internal [-1,1] scale. */
+  public static double distance(NDArray a, NDArray b) {
+    try (TensorScope scope = new TensorScope()) {
+      return Math.sqrt(Observation.sumsOfSquares(a.sub(b))[0] / a.size());
     }
   }
 
