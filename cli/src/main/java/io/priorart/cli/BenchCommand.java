@@ -228,9 +228,9 @@ final class BenchCommand {
           Revisions that ran: %s.
 
           PSNR, SSIM, MS-SSIM and GMSD (0 is best) are means over the %d pictures, `-` where a run was made before they
-          were measured; seconds are the mean of solving and of the final data step without
+          were measured; seconds are the mean of solving and of the final steps without
           loading the model. A ratio is RMS(y - A x)/sigma_eff, 1 for the true picture, as median and range, before
-          the final data step and of the picture as written. `tuned` has the parameters of a grid that did best on the tuning
+          the final steps and of the picture as written. `tuned` has the parameters of a grid that did best on the tuning
           pictures, and so were the presets of `dpir` other than `paper`; the others' are as published, or fewer steps. Network
           calls are of one run. Peak is the most resident memory of the process in any run, Java and the checkpoint's weights
           included.

@@ -92,7 +92,11 @@ final class RestoreCommand implements Callable<Integer> {
       names = "--finish",
       defaultValue = "projection",
       paramLabel = "projection|none",
-      description = "Final data step, set by the discrepancy principle. Default: ${DEFAULT-VALUE}")
+      description = {
+        "How a solve ends: by a data step that takes away what the noise does not explain, after",
+        "one of the denoiser where the picture reproduces noise; or as the solver left it.",
+        "Default: ${DEFAULT-VALUE}"
+      })
   private Finish finish;
 
   @Mixin private Sources model;

@@ -52,7 +52,7 @@ public record MeasuredPresets(
    * @param task operator that decides, see {@link #task}
    * @param several whether it draws samples that differ
    * @param psnr mean over the pictures, dB
-   * @param seconds of solving and the final data step, one picture
+   * @param seconds of solving and the final steps, one picture
    */
   public record Entry(
       String prior,

@@ -107,7 +107,7 @@ public record Report(
     }
   }
 
-  /** Wall time of a sample in seconds: all of the solve, inside of networks, final data step. */
+  /** Wall time of a sample in seconds: all of the solve, inside of networks, final steps. */
   public record Time(double solve, double networks, double finish) {}
 
   /** Network evaluations of a sample; see {@link EvaluationCounts}. */

@@ -40,7 +40,7 @@ import java.util.Set;
 import java.util.function.Supplier;
 import java.util.stream.Stream;
 
-/** Restores pictures: checks what goes with what, solves, takes the final data step, judges. */
+/** Restores pictures: checks what goes with what, solves, takes the final steps, judges. */
 public final class Restorer {
   /** Every solver there is, OpenCV's among them. */
   public static final Solvers SOLVERS =
@@ -62,7 +62,8 @@ public final class Restorer {
    * @param preset one of the method's presets
    * @param parameters of the method, over the preset
    * @param steps over the method's parameter of this name; {@code null} to leave it
-   * @param finish whether to take the final data step
+   * @param finish whether to take the {@linkplain FinalPriorStep final} {@linkplain FinalDataStep
+   *     steps}
    * @param width of the picture to return; 0 for the operators' own answer
    * @param height as {@code width}
    */

@@ -15,8 +15,8 @@ public interface InverseSolver {
    *     SolverMethod.Need#MODEL}
    * @param context noise, progress, cancellation
    * @return the pictures {@code [N, 3, H, W]} in [-1,1] (not clamped), owned by the context's
-   *     manager, before any final data step; N is the context's samples for a method with a model,
-   *     1 for others
+   *     manager, before any final step; N is the context's samples for a method with a model, 1 for
+   *     others
    * @throws PriorArtException CANCELLED, DEADLINE_EXCEEDED, DIVERGED, FAILED_PRECONDITION
    */
   NDArray solve(Problem problem, LatentDiffusionModel model, SolveContext context);

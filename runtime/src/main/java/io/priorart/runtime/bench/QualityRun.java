@@ -14,8 +14,8 @@ import java.util.Map;
  *     and for runs from before it was measured
  * @param gmsd gradient magnitude similarity deviation, 0 is best; {@code null} for runs from before
  *     it was measured
- * @param seconds of solving and of the final data step, of all samples
- * @param ratioBefore the final data step, mean over the samples
+ * @param seconds of solving and of the final steps, of all samples
+ * @param ratioBefore the final steps, mean over the samples
  * @param ratioAfter of the picture as written, mean over the samples
  * @param consistent whether the verdict says so of every sample
  * @param move of the final steps, RMS on the internal [-1,1] scale

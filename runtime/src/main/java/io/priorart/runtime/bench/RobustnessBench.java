@@ -86,7 +86,7 @@ public final class RobustnessBench {
    * One restoration.
    *
    * @param failure kind of the failure, {@code null} for none
-   * @param ratioBefore the final data step
+   * @param ratioBefore the final steps
    * @param operatorSeconds of {@code seconds}, inside the operator
    * @param judgement of the picture as written; {@code null} for a failure
    */

@@ -5,14 +5,14 @@ package io.priorart.solver.method;
  *
  * <p>A ratio is {@code RMS(y - A x) / sigma_eff} over the observed entries ({@link
  * FinalDataStep#ratio}): 1 for the true picture. The judgement is about the picture as written. The
- * ratio before the final data step and the size of that step say how much of the fit is that
- * step's, which can bend almost any picture to any measurement. A wrong operator is not told by any
- * of them but by {@link SpectrumCheck}.
+ * ratio before the final steps and their size say how much of the fit is theirs, which can bend
+ * almost any picture to any measurement. A wrong operator is not told by any of them but by {@link
+ * SpectrumCheck}.
  *
  * @param judgement of {@code ratioAfter}
- * @param ratioBefore before the final data step
+ * @param ratioBefore before the final steps
  * @param ratioAfter of the picture as written
- * @param move RMS distance the step moved the picture, internal [-1,1] scale
+ * @param move RMS distance the final steps moved the picture, internal [-1,1] scale
  */
 public record Verdict(Judgement judgement, double ratioBefore, double ratioAfter, double move) {
   /** Ratios from here to {@link #HIGHEST} are consistent. */

@@ -1,2 +1,2 @@
-/** Inverse solvers and baselines, one file each, and the final data step with its verdict. */
+/** Inverse solvers and baselines, one file each, and the final steps with their verdict. */
 package io.priorart.solver.method;
