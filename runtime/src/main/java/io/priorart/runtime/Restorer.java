@@ -535,7 +535,7 @@ public final class Restorer {
     Problem problem = untimed.withOperator(operator);
     try (NDManager manager =
         model == null ? ScriptModule.newManager() : model.manager().newSubManager()) {
-      EvaluationCounts before = model == null ? EvaluationCounts.ZERO : model.counts();
+      EvaluationCounts before = counts(model);
       Conditioning conditioning =
           model == null ? Conditioning.NONE : model.condition(manager, request.prompt());
       SolveContext context =
@@ -556,7 +556,7 @@ public final class Restorer {
       }
       double solveSeconds = (System.nanoTime() - begin) * 1e-9 / count;
       double operatorSeconds = operator.seconds() / count;
-      EvaluationCounts counts = model == null ? before : model.counts().minus(before).share(count);
+      EvaluationCounts counts = counts(model).minus(before).share(count);
       List<Sample> samples = new ArrayList<>();
       for (int k = 0; k < count; k++) {
         try (NDManager scratch = manager.newSubManager()) {
@@ -583,6 +583,11 @@ public final class Restorer {
     }
   }
 
+  /** None where no model runs. */
+  private static EvaluationCounts counts(LatentDiffusionModel model) {
+    return model == null ? EvaluationCounts.ZERO : model.counts();
+  }
+
   /** The final steps, the picture as it will be written, and the verdict on it. */
   private static Sample finished(
       Problem problem,
@@ -600,7 +605,7 @@ public final class Restorer {
       int cutShortAfter) {
     long begin = System.nanoTime();
     double operatorBefore = operator.seconds();
-    EvaluationCounts countsBefore = model == null ? EvaluationCounts.ZERO : model.counts();
+    EvaluationCounts countsBefore = counts(model);
     double ratioBefore = FinalDataStep.ratio(problem, solved);
     double denoisedSigma = 0;
     double gamma = 0;
@@ -629,7 +634,7 @@ public final class Restorer {
         denoisedSigma,
         gamma,
         request.keepsKnownPixels() ? changedKnownPixels(written, original, problem) : -1,
-        model == null ? counts : counts.plus(model.counts().minus(countsBefore)),
+        counts.plus(counts(model).minus(countsBefore)),
         operatorSeconds + operator.seconds() - operatorBefore,
         solveSeconds,
         (System.nanoTime() - begin) * 1e-9,
