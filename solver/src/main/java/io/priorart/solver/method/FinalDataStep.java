@@ -59,7 +59,7 @@ public final class FinalDataStep {
     try (TensorScope scope = new TensorScope()) {
       Observation y = new Observation(problem, x.getManager(), 1);
       double before = y.rms(y.residual(x)) / y.sigma();
-      double gamma = weight(operator, y, x);
+      double gamma = weight(operator, y, x, before);
       NDArray picture = gamma == 0 ? x.duplicate() : operator.proximal(x, y.measurement(), gamma);
       double after = y.rms(y.residual(picture)) / y.sigma();
       return new Result(Outcome.finite(scope.keep(picture)), before, after, gamma);
@@ -75,10 +75,12 @@ public final class FinalDataStep {
 
   /** The weight that brings one picture to the noise level; 0 when it is there. */
   static double weight(LinearOperator operator, Observation y, NDArray x) {
-    double before;
     try (TensorScope scope = new TensorScope()) {
-      before = y.rms(y.residual(x)) / y.sigma();
+      return weight(operator, y, x, y.rms(y.residual(x)) / y.sigma());
     }
+  }
+
+  private static double weight(LinearOperator operator, Observation y, NDArray x, double before) {
     if (!Double.isFinite(before)) {
       throw new PriorArtException(ErrorKind.DIVERGED, "a data step met non-finite values");
     }

@@ -31,9 +31,9 @@ import java.util.Set;
  *
  * with {@code T} the orthonormal two-dimensional cosine transform (reflecting borders), {@code k}
  * in cycles per pixel and {@code k0} half the lowest frequency of the longer side. Each colour
- * channel alone. Solved by conjugate gradients on {@code u = C^(-1/2) x}: {@code (F A^T A F +
- * sigma^2) u = F A^T y} with {@code F = C^(1/2)}, whose start at zero makes an early stop a
- * smoother picture, not a worse fit to the prior.
+ * channel alone. Solved by conjugate gradients on the whitened coefficients {@code w = S^(-1/2) T
+ * x}: {@code (F^t A^T A F + sigma^2) w = F^t A^T y} with {@code F = T^t S^(1/2)}, whose start at
+ * zero makes an early stop a smoother picture, not a worse fit to the prior.
  *
  * <p>A draw from the Gaussian posterior instead of its mean is {@code x_s + W(y - A x_s - n)} with
  * {@code x_s} drawn from the prior, {@code n} from the noise and {@code W} the filter (Papandreou
@@ -131,22 +131,23 @@ public final class Wiener implements InverseSolver {
       Observation y = new Observation(problem, work, 1);
       Root root = new Root(work, operator.imageShape(), spec);
       double noise = y.sigma() * y.sigma();
-      NDArray b = root.apply(operator.adjoint(y.residualOf(y.measurement().zerosLike())));
-      NDArray u =
+      NDArray b = root.adjoint(operator.adjoint(y.residualOf(y.measurement().zerosLike())));
+      NDArray w =
           new ConjugateGradient(RELATIVE_TOLERANCE, spec.iterations())
               .solve(
                   v ->
-                      root.apply(operator.adjoint(operator.apply(root.apply(v)))).add(v.mul(noise)),
+                      root.adjoint(operator.adjoint(operator.apply(root.apply(v))))
+                          .add(v.mul(noise)),
                   b,
                   b.zerosLike(),
                   context::checkpoint)
               .value();
-      NDArray x = root.apply(u);
+      NDArray x = root.apply(w);
       return scope.keep(chains == 1 ? x : x.repeat(0, chains));
     }
   }
 
-  /** {@code F = C^(1/2)}. */
+  /** {@code F = T^t S^(1/2)}, a root of the covariance: {@code F F^t = C}. */
   private static final class Root {
     private final CosineTransform transform;
     private final NDArray amplitude;
@@ -171,8 +172,12 @@ public final class Wiener implements InverseSolver {
       amplitude = manager.create(root, new Shape(height, width));
     }
 
-    NDArray apply(NDArray x) {
-      return transform.inverse(transform.forward(x).mul(amplitude));
+    NDArray apply(NDArray coefficients) {
+      return transform.inverse(coefficients.mul(amplitude));
+    }
+
+    NDArray adjoint(NDArray x) {
+      return transform.forward(x).mul(amplitude);
     }
   }
 }
