@@ -31,6 +31,43 @@ public final class TensorScope implements AutoCloseable {
     return result;
   }
 
+  /** A step of {@link #iterate}. */
+  @FunctionalInterface
+  public interface Step {
+    /**
+     * @param k from 0
+     * @param at not to be closed
+     * @return the next array; {@code at} itself ends the iteration
+     */
+    NDArray next(int k, NDArray at);
+  }
+
+  /**
+   * {@code start} put through {@code step} at most so many times. Whatever a step makes is freed at
+   * its end, but its result at the end of the next; the caller's scope owns the last.
+   *
+   * @param start not closed
+   */
+  public static NDArray iterate(NDArray start, int times, Step step) {
+    NDArray at = start;
+    for (int k = 0; k < times; k++) {
+      NDArray next;
+      try (TensorScope scope = new TensorScope()) {
+        next = step.next(k, at);
+        if (next == at) {
+          return at;
+        }
+        scope.keep(next);
+      }
+      NDScope.register(next);
+      if (at != start) {
+        at.close();
+      }
+      at = next;
+    }
+    return at;
+  }
+
   @Override
   public void close() {
     scope.close();

@@ -18,7 +18,6 @@ import io.priorart.solver.SolveContext;
 import io.priorart.solver.SolverMethod;
 import io.priorart.solver.SolverMethod.Need;
 import io.priorart.solver.TensorScope;
-import io.priorart.solver.TimestepSpacing;
 import io.priorart.solver.operator.WeightedOperator;
 import java.util.List;
 import java.util.Map;
@@ -89,7 +88,7 @@ public final class Cdim extends LatentSolver {
    * @param band how many standard deviations the residual may be above its mean
    */
   public record Spec(
-      @Parameter(doc = "DDIM steps", min = 1, max = 1000) int steps,
+      @Parameter(doc = "DDIM steps", min = 2, max = 1000) int steps,
       @Parameter(doc = "Projections after a step at most", min = 0, max = 1000) int iterations,
       @Parameter(
               doc = "How far the residual may be above its mean",
@@ -116,7 +115,7 @@ public final class Cdim extends LatentSolver {
     LinearOperator operator = even.linearOperator();
     Observation y = new Observation(even, work, chains);
     NoiseSchedule schedule = model.schedule();
-    int[] timesteps = schedule.timesteps(spec.steps(), TimestepSpacing.LEADING);
+    int[] timesteps = leading(schedule, spec.steps());
     Statistics statistics = new Statistics(y, operator);
     return new Steps() {
       @Override
@@ -155,20 +154,18 @@ public final class Cdim extends LatentSolver {
 
       private NDArray constrained(NDArray start, double alphaBar) {
         double bound = statistics.bound(alphaBar);
-        NDArray x = start;
-        for (int k = 0; k < spec.iterations(); k++) {
-          double[] squares = Observation.sumsOfSquares(y.residual(x));
-          if (all(squares, bound * (1 + ROUNDING))) {
-            break;
-          }
-          NDArray before = x;
-          double[] steps = new double[chains];
-          x = TensorScope.only(() -> projected(before, alphaBar, squares, bound, steps));
-          if (none(steps)) {
-            break;
-          }
-        }
-        return x;
+        return TensorScope.iterate(
+            start,
+            spec.iterations(),
+            (k, x) -> {
+              double[] squares = Observation.sumsOfSquares(y.residual(x));
+              if (all(squares, bound * (1 + ROUNDING))) {
+                return x;
+              }
+              double[] steps = new double[chains];
+              NDArray next = projected(x, alphaBar, squares, bound, steps);
+              return none(steps) ? x : next;
+            });
       }
 
       /**

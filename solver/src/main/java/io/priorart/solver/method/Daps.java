@@ -60,6 +60,9 @@ public final class Daps extends LatentSolver {
   /** Root mean square change of a latent that a forward product is taken from. */
   private static final double DIFFERENCE = 0.01;
 
+  /** Of tau, but for 0: its square divides float32 pictures. */
+  private static final double LEAST_TAU = 1e-4;
+
   public static final SolverMethod<Spec> METHOD =
       new SolverMethod<>(
           "daps",
@@ -131,6 +134,10 @@ public final class Daps extends LatentSolver {
         throw PriorArtException.badField(
             "endSigma", "must be less than startSigma, " + startSigma + ", was " + endSigma);
       }
+      if (tau > 0 && tau < LEAST_TAU) {
+        throw PriorArtException.badField(
+            "tau", "must be 0 or at least " + LEAST_TAU + ", was " + tau);
+      }
     }
   }
 
@@ -151,6 +158,9 @@ public final class Daps extends LatentSolver {
       throw new PriorArtException(
           ErrorKind.FAILED_PRECONDITION,
           "langevinSteps: 0 is for pixel-space priors; no decoder is linear");
+    }
+    if (spec.langevinSteps() == 0) {
+      problem.linearOperator();
     }
     return new Run(problem, model, context, work, chains);
   }
@@ -308,12 +318,13 @@ public final class Daps extends LatentSolver {
   /** Deterministic steps down to the clean picture. */
   private NDArray clean(LatentDiffusionModel model, SolveContext context, NDArray x, double sigma) {
     double[] levels = NoiseLevels.karras(model.schedule(), spec.odeSteps(), sigma, spec.endSigma());
-    NDArray z = x;
-    for (int k = 0; k < spec.odeSteps(); k++) {
-      context.checkpoint();
-      NDArray clean = model.denoise(z, levels[k], context.conditioning());
-      z = clean.add(z.sub(clean).mul(levels[k + 1] / levels[k]));
-    }
-    return z;
+    return TensorScope.iterate(
+        x,
+        spec.odeSteps(),
+        (k, z) -> {
+          context.checkpoint();
+          NDArray clean = model.denoise(z, levels[k], context.conditioning());
+          return clean.add(z.sub(clean).mul(levels[k + 1] / levels[k]));
+        });
   }
 }

@@ -14,6 +14,7 @@ import io.priorart.solver.Problem;
 import io.priorart.solver.SolveContext;
 import io.priorart.solver.SolverMethod;
 import io.priorart.solver.SolverMethod.Need;
+import io.priorart.solver.TensorScope;
 import io.priorart.solver.VelocityCurve;
 import java.util.Arrays;
 import java.util.List;
@@ -201,8 +202,13 @@ public final class Flair extends LatentSolver {
         Arrays.fill(before, Double.POSITIVE_INFINITY);
         for (int k = 0; k < spec.dataSteps(); k++) {
           context.checkpoint();
-          try (Linearization decoder = model.decodeAt(mu)) {
-            picture = decoder.value();
+          NDArray moved;
+          try (TensorScope scope = new TensorScope();
+              Linearization decoder = model.decodeAt(mu)) {
+            if (picture != null) {
+              picture.close();
+            }
+            picture = scope.keep(decoder.value());
             NDArray residual = y.residual(picture);
             rms = y.rms(residual);
             double[] squares = y.meanSquares(residual);
@@ -220,11 +226,16 @@ public final class Flair extends LatentSolver {
             }
             context.checkpoint();
             NDArray gradient = decoder.pullback(operator.adjoint(residual.mul(-2)));
-            mu = mu.sub(Observation.scale(gradient, step));
+            moved = scope.keep(mu.sub(Observation.scale(gradient, step)));
           }
+          if (k > 0) {
+            mu.close();
+          }
+          mu = moved;
         }
         context.step(i + 1, times.length, rms);
         context.estimate(i + 1, picture);
+        picture.close();
         return mu;
       }
 

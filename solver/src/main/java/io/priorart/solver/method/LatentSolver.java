@@ -8,11 +8,13 @@ import io.priorart.solver.ErrorKind;
 import io.priorart.solver.HostTensor;
 import io.priorart.solver.InverseSolver;
 import io.priorart.solver.LatentDiffusionModel;
+import io.priorart.solver.NoiseSchedule;
 import io.priorart.solver.PriorArtException;
 import io.priorart.solver.Problem;
 import io.priorart.solver.SolveContext;
 import io.priorart.solver.SolveState;
 import io.priorart.solver.TensorScope;
+import io.priorart.solver.TimestepSpacing;
 import java.util.HashSet;
 import java.util.Set;
 
@@ -25,6 +27,9 @@ import java.util.Set;
 abstract class LatentSolver implements InverseSolver {
   /** Keeps the linear systems of data steps in float32's reach. */
   static final double MAX_GAMMA = 1e6;
+
+  /** Of all timesteps, by those of a solve that starts from noise alone. */
+  private static final double LEAST_COVERED = 0.9;
 
   /**
    * A solve as a row of steps. What goes from one step to the next is a list of arrays and nothing
@@ -155,6 +160,36 @@ abstract class LatentSolver implements InverseSolver {
       SolveContext context,
       NDManager work,
       int chains);
+
+  /**
+   * Timesteps of {@link TimestepSpacing#LEADING} for a solve that starts from pure noise. Their
+   * distance is a whole number, so that some counts leave many of the noisiest ones out.
+   */
+  static int[] leading(NoiseSchedule schedule, int steps) {
+    int train = schedule.trainTimesteps();
+    int covered = train / steps * steps;
+    if (covered < LEAST_COVERED * train) {
+      throw PriorArtException.badField(
+          "steps",
+          "would begin at timestep "
+              + covered
+              + " of "
+              + train
+              + "; take a number that divides "
+              + train
+              + ", was "
+              + steps);
+    }
+    return schedule.timesteps(steps, TimestepSpacing.LEADING);
+  }
+
+  /** {@code D(E(x))}, the nearest that the model comes to a picture. */
+  static NDArray reencoded(NDArray x, LatentDiffusionModel model, SolveContext context) {
+    context.checkpoint();
+    NDArray z = model.encode(x);
+    context.checkpoint();
+    return model.decode(z);
+  }
 
   /** For a method with {@link io.priorart.solver.SolverMethod.Need#PIXEL_SPACE}. */
   static void requirePixelSpace(LatentDiffusionModel model) {

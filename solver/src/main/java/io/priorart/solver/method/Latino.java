@@ -28,14 +28,16 @@ import java.util.Set;
  *   x = argmin_v  ||v - u||^2 / (2 v_k) + ||A v - y||^2 / (2 sigma_y^2)
  * </pre>
  *
- * and the result is the last {@code x}. A step costs one evaluation of each network and no
- * gradient. The denoiser must give a sharp picture at every level, not a mean: a consistency model.
+ * and the result is {@code D(E(x))} of the last one, as in the released code: what the data step
+ * has put into single pixels, the measurement's noise with it, is no picture of the model's. A step
+ * costs one evaluation of each network and no gradient. The denoiser must give a sharp picture at
+ * every level, not a mean: a consistency model.
  *
  * <p>Deviations, and why: the paper's step {@code delta}, which it sets for each task, is the
  * variance {@code v_k = min(sigma^2/(1+sigma^2), excess of the residual over the noise / mean
  * squared row of A)} that {@link ProxDiffusion} uses: one rule for every operator; it starts at the
  * truncated pseudo-inverse, which for super-resolution has the picture's scale where {@code A^T y}
- * has not; timesteps are spaced evenly from the last.
+ * has not; timesteps are spaced evenly from the last; {@code u} is not clipped.
  */
 public final class Latino extends LatentSolver {
   /** Of the singular values that the start inverts, relative to the largest. */
@@ -105,6 +107,11 @@ public final class Latino extends LatentSolver {
         NDArray x = y.proximal(operator, u, gamma);
         context.estimate(i + 1, x);
         return new NDList(x);
+      }
+
+      @Override
+      public NDArray pictures(NDList state) {
+        return reencoded(state.get(0), model, context);
       }
     };
   }

@@ -37,7 +37,7 @@ import java.util.Set;
  * </pre>
  *
  * where {@code P} projects to the ball of {@code radius} around the token of the solve's prompt;
- * the first {@code frozen} tokens stay. The result is the last {@code x}.
+ * the first {@code frozen} tokens stay. The result is {@code D(E(x))} of the last one.
  *
  * <p>A step costs one evaluation of each network, and in rounds one pullback through the denoiser
  * to the text at all steps but the last.
@@ -186,6 +186,11 @@ public final class LatinoPro extends LatentSolver {
         NDArray gradient = denoiser.pullback(z.sub(clean));
         return new NDList(x, z, moved(c, gradient, i / spec.roundSteps()));
       }
+    }
+
+    @Override
+    public NDArray pictures(NDList state) {
+      return reencoded(state.get(0), model, context);
     }
 
     /** In a round, and not its last step. */

@@ -79,7 +79,7 @@ public final class Mcg extends LatentSolver {
               doc =
                   "Least singular value of the operator that is inverted, relative to the largest",
               min = 1e-6,
-              max = 1)
+              max = 0.999)
           double rcond) {}
 
   private final Spec spec;

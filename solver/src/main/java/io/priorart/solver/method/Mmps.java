@@ -174,7 +174,6 @@ public final class Mmps extends LatentSolver {
                           .mul(variance)
                           .add(v.mul(noise)),
                   residual,
-                  residual.zerosLike(),
                   context::checkpoint)
               .value();
       context.checkpoint();

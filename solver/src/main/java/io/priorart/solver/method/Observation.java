@@ -203,20 +203,20 @@ final class Observation {
       for (int i = 0; i < start.length; i++) {
         start[i] = (float) random.nextDouble(-1, 1);
       }
-      NDArray v = measurement.getManager().create(start, shape);
-      double norm = 0;
-      for (int i = 0; i < POWER_ITERATIONS; i++) {
-        double length = Math.sqrt(sumsOfSquares(v)[0]);
-        if (length == 0) {
-          break;
-        }
-        NDArray unit = v.div(length);
-        NDArray mapped = linear.apply(unit);
-        NDArray seen = seen(mapped);
-        norm = sumsOfSquares(seen)[0];
-        v = linear.adjoint(seen);
-      }
-      return norm;
+      double[] norm = new double[1];
+      TensorScope.iterate(
+          measurement.getManager().create(start, shape),
+          POWER_ITERATIONS,
+          (k, v) -> {
+            double length = Math.sqrt(sumsOfSquares(v)[0]);
+            if (length == 0) {
+              return v;
+            }
+            NDArray seen = seen(linear.apply(v.div(length)));
+            norm[0] = sumsOfSquares(seen)[0];
+            return linear.adjoint(seen);
+          });
+      return norm[0];
     }
   }
 
@@ -238,18 +238,18 @@ final class Observation {
   }
 
   private double[] traces(LinearOperator linear, int most, boolean squared) {
-    try (TensorScope scope = new TensorScope()) {
-      Shape shape = linear.measurementShape();
-      int size = Math.toIntExact(shape.size());
-      boolean basis = size <= most;
-      int probes = basis ? size : most;
-      SplittableRandom random = new SplittableRandom(0x5eed);
-      double[] sums = new double[2];
-      for (int p = 0; p < probes; p++) {
-        float[] v = new float[size];
-        for (int i = 0; i < size; i++) {
-          v[i] = basis ? (i == p ? 1 : 0) : random.nextBoolean() ? 1 : -1;
-        }
+    Shape shape = linear.measurementShape();
+    int size = Math.toIntExact(shape.size());
+    boolean basis = size <= most;
+    int probes = basis ? size : most;
+    SplittableRandom random = new SplittableRandom(0x5eed);
+    double[] sums = new double[2];
+    for (int p = 0; p < probes; p++) {
+      float[] v = new float[size];
+      for (int i = 0; i < size; i++) {
+        v[i] = basis ? (i == p ? 1 : 0) : random.nextBoolean() ? 1 : -1;
+      }
+      try (TensorScope scope = new TensorScope()) {
         NDArray probe = measurement.getManager().create(v, new Shape(1).addAll(shape));
         NDArray back = linear.adjoint(seen(probe));
         sums[0] += sumsOfSquares(back)[0];
@@ -257,11 +257,11 @@ final class Observation {
           sums[1] += sumsOfSquares(seen(linear.apply(back)))[0];
         }
       }
-      if (!basis) {
-        sums[0] /= probes;
-        sums[1] /= probes;
-      }
-      return sums;
     }
+    if (!basis) {
+      sums[0] /= probes;
+      sums[1] /= probes;
+    }
+    return sums;
   }
 }

@@ -204,7 +204,7 @@ public final class P2l extends LatentSolver {
     private NDArray projected(NDArray picture, double a) {
       double[] gamma = new double[chains];
       if (spec.lambda() > 0) {
-        Arrays.fill(gamma, 1 / spec.lambda());
+        Arrays.fill(gamma, Math.min(MAX_GAMMA, 1 / spec.lambda()));
       } else {
         double[] squares = y.meanSquares(y.residual(picture));
         gamma = ProxDiffusion.weights(y, squares, Math.sqrt((1 - a) / a), rowSquare);

@@ -13,6 +13,7 @@ import io.priorart.solver.Problem;
 import io.priorart.solver.SolveContext;
 import io.priorart.solver.SolverMethod;
 import io.priorart.solver.SolverMethod.Need;
+import io.priorart.solver.TensorScope;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -111,13 +112,15 @@ public final class PnpFlow extends LatentSolver {
         double sigma = Math.max(schedule.sigma(0), i == 0 ? max : Math.min(max, (1 - t) / t));
         NDArray residual = y.residual(x);
         NDArray moved = x.add(operator.adjoint(residual).mul(size * Math.pow(1 - t, spec.alpha())));
-        NDArray sum = null;
-        for (int k = 0; k < spec.draws(); k++) {
-          context.checkpoint();
-          NDArray noisy = moved.add(noise(context, work, model, chains).mul(sigma));
-          NDArray clean = model.denoise(noisy, sigma, context.conditioning());
-          sum = sum == null ? clean : sum.add(clean);
-        }
+        NDArray sum =
+            TensorScope.iterate(
+                moved.zerosLike(),
+                spec.draws(),
+                (k, before) -> {
+                  context.checkpoint();
+                  NDArray noisy = moved.add(noise(context, work, model, chains).mul(sigma));
+                  return before.add(model.denoise(noisy, sigma, context.conditioning()));
+                });
         NDArray next = sum.div(spec.draws());
         context.step(i + 1, spec.steps(), y.rms(y.residual(next)));
         context.estimate(i + 1, next);

@@ -17,7 +17,6 @@ import io.priorart.solver.SolveContext;
 import io.priorart.solver.SolverMethod;
 import io.priorart.solver.SolverMethod.Need;
 import io.priorart.solver.TensorScope;
-import io.priorart.solver.TimestepSpacing;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
@@ -174,7 +173,7 @@ public final class ReSample extends LatentSolver {
       this.chains = chains;
       y = new Observation(problem, work, chains);
       NoiseSchedule schedule = model.schedule();
-      int[] timesteps = schedule.timesteps(spec.steps(), TimestepSpacing.LEADING);
+      int[] timesteps = leading(schedule, spec.steps());
       alphaBar = new double[spec.steps() + 1];
       for (int i = 0; i < timesteps.length; i++) {
         alphaBar[i] = schedule.alphaBar(timesteps[i]);

@@ -44,8 +44,9 @@ import java.util.Set;
  * {@code fast} ({@code weight}), because the paper's constant of 1e-4 fits the noise of a
  * measurement that has more of it; {@code x} is exact, where the paper takes five iterations of
  * conjugate gradients; the encoder's mean is taken, not a sample. {@code fast} goes on until the
- * end: the paper's last 15 % without data leave the residual at eight times the noise on the
- * Gaussian oracle.
+ * end: the paper's last 15 % without data leave the residual at 2.8 times the noise on the Gaussian
+ * oracle. Where {@code until} is 1 the last step has one whatever {@code every} is; the first comes
+ * after {@code every - 1} without, where the released code begins with one.
  */
 public final class Treg extends LatentSolver {
   public static final SolverMethod<Spec> METHOD =
@@ -63,7 +64,8 @@ public final class Treg extends LatentSolver {
    *
    * @param steps denoiser evaluations
    * @param every steps between two data steps
-   * @param until share of the steps that have data steps
+   * @param until share of the steps after which no data step is taken; all but 1 leave the last
+   *     step without one
    * @param lambda of the data step; 0 takes {@code weight}
    * @param weight {@code lambda} in units of the measurement's variance
    */
@@ -83,6 +85,14 @@ public final class Treg extends LatentSolver {
     public Spec {
       if (lambda == 0 && weight == 0) {
         throw PriorArtException.badField("weight", "must be more than 0 where lambda is 0");
+      }
+      if (until < 1 && every - 1 >= until * steps) {
+        throw PriorArtException.badField(
+            "until",
+            "must leave a step for the data, more than "
+                + (every - 1.0) / steps
+                + ", was "
+                + until);
       }
     }
   }

@@ -139,7 +139,6 @@ public final class Wiener implements InverseSolver {
                       root.adjoint(operator.adjoint(operator.apply(root.apply(v))))
                           .add(v.mul(noise)),
                   b,
-                  b.zerosLike(),
                   context::checkpoint)
               .value();
       NDArray x = root.apply(w);

@@ -22,7 +22,7 @@ public record ConjugateGradient(double tolerance, int maxIterations) {
 
   /**
    * @param value u, shaped like b, owned by b's manager
-   * @param iterations applications of M but for the first
+   * @param iterations applications of M but for that to the first guess
    * @param relativeResidual the largest {@code ||b - M u|| / ||b||} of the batch, as the recursion
    *     sees it
    */
@@ -49,14 +49,24 @@ public record ConjugateGradient(double tolerance, int maxIterations) {
    */
   public Result solve(
       UnaryOperator<NDArray> operator, NDArray b, NDArray start, Runnable checkpoint) {
+    return from(start, operator, b, checkpoint);
+  }
+
+  /** From zero, which saves the first application of M. */
+  public Result solve(UnaryOperator<NDArray> operator, NDArray b, Runnable checkpoint) {
+    return from(null, operator, b, checkpoint);
+  }
+
+  private Result from(
+      NDArray start, UnaryOperator<NDArray> operator, NDArray b, Runnable checkpoint) {
     int[] iterations = new int[1];
     double[] reached = new double[1];
     NDArray value =
         TensorScope.only(
             () -> {
-              NDArray u = start.duplicate();
+              NDArray u = start == null ? b.zerosLike() : start.duplicate();
               checkpoint.run();
-              NDArray r = b.sub(operator.apply(u));
+              NDArray r = start == null ? b.duplicate() : b.sub(operator.apply(u));
               NDArray p = r.duplicate();
               double[] scale = dot(b, b);
               double[] squared = dot(r, r);

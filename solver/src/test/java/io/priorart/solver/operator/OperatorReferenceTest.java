@@ -360,6 +360,17 @@ class OperatorReferenceTest {
       ConjugateGradient.Result alone =
           ConjugateGradient.DEFAULT.solve(v -> v.mul(scale), easy, easy.zerosLike(), () -> {});
       assertTrue(alone.relativeResidual() <= 1e-5 && alone.iterations() <= 8);
+      int[] applied = new int[1];
+      ConjugateGradient.Result fromZero =
+          ConjugateGradient.DEFAULT.solve(
+              v -> {
+                applied[0]++;
+                return v.mul(scale);
+              },
+              easy,
+              () -> {});
+      assertArrayEquals(alone.value().toFloatArray(), fromZero.value().toFloatArray());
+      assertEquals(fromZero.iterations(), applied[0]);
       assertThrows(
           PriorArtException.class,
           () ->
