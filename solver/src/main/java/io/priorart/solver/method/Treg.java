@@ -46,7 +46,10 @@ import java.util.Set;
  * conjugate gradients; the encoder's mean is taken, not a sample. {@code fast} goes on until the
  * end: the paper's last 15 % without data leave the residual at 2.8 times the noise on the Gaussian
  * oracle. Where {@code until} is 1 the last step has one whatever {@code every} is; the first comes
- * after {@code every - 1} without, where the released code begins with one.
+ * after {@code every - 1} without, where the released code begins with one. {@code fast}'s weight
+ * was the best of 0.3, 3, 30 and 100 for blur on a tuning photograph (18.1, 24.2, 24.9 and 24.8 dB;
+ * super-resolution gains 0.15 dB over 0.3, missing pixels lose 0.04): the exact {@code x} inverts a
+ * blur down to its noise where five iterations would have stopped.
  */
 public final class Treg extends LatentSolver {
   public static final SolverMethod<Spec> METHOD =
@@ -56,7 +59,7 @@ public final class Treg extends LatentSolver {
           List.of(ProxDiffusion.TREG),
           Set.of(Need.MODEL, Need.LINEAR),
           Spec.class,
-          Map.of("fast", new Spec(50, 2, 1, 0, 0.3), "paper", new Spec(200, 3, 0.85, 1e-4, 0)),
+          Map.of("fast", new Spec(50, 2, 1, 0, 30), "paper", new Spec(200, 3, 0.85, 1e-4, 0)),
           Treg::new);
 
   /**
