@@ -17,6 +17,7 @@ import io.priorart.solver.ErrorKind;
 import io.priorart.solver.ForwardOperator;
 import io.priorart.solver.HostTensor;
 import io.priorart.solver.InverseSolver;
+import io.priorart.solver.LatentDiffusionModel;
 import io.priorart.solver.LearnedProximal;
 import io.priorart.solver.Linearization;
 import io.priorart.solver.Noise;
@@ -37,6 +38,7 @@ import java.util.Map;
 import java.util.Set;
 import java.util.function.BooleanSupplier;
 import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 
@@ -370,6 +372,22 @@ class SolverContractTest {
         assertEquals(previews.get(2).step(), context.cutShortAfter());
         assertEquals(previews.get(2).image(), HostTensor.of(x));
         assertEquals(List.of(x.getUid()), uids(manager));
+      }
+    }
+  }
+
+  /** 1000 / 600 is 1: the first of 600 evenly leading timesteps is the 600th, not the last. */
+  @Test
+  void stepsThatLeaveTheNoisiestOutAreRefused() {
+    ReSample.Spec spec = new ReSample.Spec(600, 10, 40, 500, 40, 1e-2, 2e-2, 0, 0.01, true);
+    for (InverseSolver solver : List.of(new Cdim(new Cdim.Spec(600, 3, 0.1)), new ReSample(spec))) {
+      try (NDManager manager = NDManager.newBaseManager()) {
+        LatentDiffusionModel model = ORACLE.model(manager, true);
+        PriorArtException e =
+            assertThrows(
+                PriorArtException.class,
+                () -> solver.solve(ORACLE.problem(), model, SolveContext.of(manager, 0)));
+        assertEquals("steps", e.details().get("field"));
       }
     }
   }
