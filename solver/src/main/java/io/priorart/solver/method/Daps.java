@@ -154,12 +154,12 @@ public final class Daps extends LatentSolver {
       SolveContext context,
       NDManager work,
       int chains) {
-    if (spec.langevinSteps() == 0 && !model.pixelSpace()) {
-      throw new PriorArtException(
-          ErrorKind.FAILED_PRECONDITION,
-          "langevinSteps: 0 is for pixel-space priors; no decoder is linear");
-    }
     if (spec.langevinSteps() == 0) {
+      if (!model.pixelSpace()) {
+        throw new PriorArtException(
+            ErrorKind.FAILED_PRECONDITION,
+            "langevinSteps: 0 is for pixel-space priors; no decoder is linear");
+      }
       problem.linearOperator();
     }
     return new Run(problem, model, context, work, chains);

@@ -42,7 +42,12 @@ public final class FinalDataStep {
    */
   public static double ratio(Problem problem, NDArray x) {
     try (TensorScope scope = new TensorScope()) {
-      Observation y = new Observation(problem, x.getManager(), 1);
+      return ratio(new Observation(problem, x.getManager(), 1), x);
+    }
+  }
+
+  private static double ratio(Observation y, NDArray x) {
+    try (TensorScope scope = new TensorScope()) {
       return y.rms(y.residual(x)) / y.sigma();
     }
   }
@@ -58,10 +63,10 @@ public final class FinalDataStep {
     LinearOperator operator = problem.linearOperator();
     try (TensorScope scope = new TensorScope()) {
       Observation y = new Observation(problem, x.getManager(), 1);
-      double before = y.rms(y.residual(x)) / y.sigma();
+      double before = ratio(y, x);
       double gamma = weight(operator, y, x, before);
       NDArray picture = gamma == 0 ? x.duplicate() : operator.proximal(x, y.measurement(), gamma);
-      double after = y.rms(y.residual(picture)) / y.sigma();
+      double after = ratio(y, picture);
       return new Result(Outcome.finite(scope.keep(picture)), before, after, gamma);
     }
   }
@@ -75,9 +80,7 @@ public final class FinalDataStep {
 
   /** The weight that brings one picture to the noise level; 0 when it is there. */
   static double weight(LinearOperator operator, Observation y, NDArray x) {
-    try (TensorScope scope = new TensorScope()) {
-      return weight(operator, y, x, y.rms(y.residual(x)) / y.sigma());
-    }
+    return weight(operator, y, x, ratio(y, x));
   }
 
   private static double weight(LinearOperator operator, Observation y, NDArray x, double before) {
@@ -145,7 +148,7 @@ public final class FinalDataStep {
       LinearOperator operator, Observation y, NDArray x, double logGamma) {
     try (TensorScope scope = new TensorScope()) {
       NDArray u = operator.proximal(x, y.measurement(), Math.exp(logGamma));
-      return Math.log(y.rms(y.residual(u)) / y.sigma());
+      return Math.log(ratio(y, u));
     }
   }
 }
