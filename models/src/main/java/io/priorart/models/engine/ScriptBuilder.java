@@ -15,6 +15,14 @@ import java.util.Map;
  * float32 masters and converts on use, so that gradients reach the masters.
  */
 public final class ScriptBuilder {
+  // libtorch's ScalarType
+  private static final int FLOAT16 = Precision.FLOAT16.scalarType();
+  private static final int FLOAT32 = Precision.FLOAT32.scalarType();
+  private static final int BFLOAT16 = Precision.BFLOAT16.scalarType();
+
+  /** Numbers that are converted at once: a megabyte as float32. */
+  private static final int PIECE = 1 << 18;
+
   private final String className;
   private final CompileOptions options;
   private final boolean trainable;
@@ -115,6 +123,9 @@ public final class ScriptBuilder {
     for (Graph method : methods) {
       method.emit(code, self);
     }
+    if (options.precision().scalarType() == BFLOAT16) {
+      emitFromHalves(code, self);
+    }
     for (String attribute : listAttributes) {
       emitAttach(code, self, attribute);
     }
@@ -124,6 +135,29 @@ public final class ScriptBuilder {
         List.copyOf(weights),
         List.copyOf(listAttributes),
         options.precision());
+  }
+
+  /**
+   * float16 to bfloat16 by way of float32, in pieces that stay in the cache: directly the engine
+   * converts number by number, which takes a matrix four times as long.
+   */
+  private static void emitFromHalves(StringBuilder code, String self) {
+    code.append("  def from_halves(").append(self).append(", u: Tensor, layout: int) -> Tensor:\n");
+    code.append("    c = torch.empty_like(u, dtype=")
+        .append(BFLOAT16)
+        .append(", layout=None, device=None,");
+    code.append(" pin_memory=None, memory_format=layout)\n");
+    code.append("    rows = torch.len(u)\n");
+    code.append("    row = torch.floordiv(torch.numel(u), rows)\n");
+    code.append("    step = ops.prim.max(1, torch.floordiv(").append(PIECE).append(", row))\n");
+    code.append("    for i in range(torch.floordiv(torch.sub(torch.add(rows, step), 1), step)):\n");
+    code.append("      begin = torch.mul(i, step)\n");
+    code.append("      end = torch.add(begin, step)\n");
+    code.append("      wide = torch.to(torch.slice(u, 0, begin, end, 1), ");
+    code.append(FLOAT32).append(", False, False, None)\n");
+    code.append("      _0 = torch.copy_(torch.slice(c, 0, begin, end, 1), ");
+    code.append("torch.to(wide, ").append(BFLOAT16).append(", False, False, None))\n");
+    code.append("    return c\n");
   }
 
   /**
@@ -143,23 +177,30 @@ public final class ScriptBuilder {
     code.append("      t = tensors[i]\n");
     // bfloat16 files are mapped as bytes, the one 2-byte type that DJL cannot name
     code.append("      if torch.eq(ops.prim.dtype(t), 0):\n");
-    code.append("        u = torch.view_copy(t, dtype=15)\n");
+    code.append("        u = torch.view_copy(t, dtype=").append(BFLOAT16).append(")\n");
     code.append("      else:\n");
     code.append("        u = t\n");
-    int type = convert ? options.precision().scalarType() : 6;
-    String converted = "torch.to(u, " + type + ", False, False, ";
+    int type = convert ? options.precision().scalarType() : FLOAT32;
     if (convert && options.channelsLast()) {
-      // type and layout in one pass; what has the type may have the layout, too, and is not copied
-      code.append("      if torch.ne(torch.dim(u), 4):\n");
-      code.append("        c = ").append(converted).append("None)\n");
-      code.append("      else:\n");
-      code.append("        if torch.eq(ops.prim.dtype(u), ").append(type).append("):\n");
-      code.append("          c = torch.contiguous(u, memory_format=2)\n");
-      code.append("        else:\n");
-      code.append("          c = ").append(converted).append("2)\n");
+      code.append("      if torch.eq(torch.dim(u), 4):\n        layout = 2\n");
+      code.append("      else:\n        layout = 0\n");
     } else {
-      code.append("      c = ").append(converted).append("None)\n");
+      code.append("      layout = 0\n");
     }
+    // what has the type may have the layout, too, and is not copied
+    code.append("      if torch.eq(ops.prim.dtype(u), ").append(type).append("):\n");
+    code.append("        c = torch.contiguous(u, memory_format=layout)\n");
+    code.append("      else:\n");
+    String indent = "        ";
+    if (type == BFLOAT16) {
+      code.append("        if torch.__and__(torch.eq(ops.prim.dtype(u), ").append(FLOAT16);
+      code.append("), torch.gt(torch.dim(u), 0)):\n");
+      code.append("          c = (self).from_halves(u, layout, )\n");
+      code.append("        else:\n");
+      indent = "          ";
+    }
+    code.append(indent).append("c = torch.to(u, ").append(type);
+    code.append(", False, False, layout)\n");
     if (convert) {
       code.append("      o = c\n");
     } else if (attribute.equals("ws")) {

@@ -33,6 +33,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.stream.IntStream;
 
 /**
  * A {@code .safetensors} file: 8 bytes of little-endian header length, a JSON header, the tensors'
@@ -44,6 +45,9 @@ public final class SafetensorsFile implements TensorSource {
   private static final long MAX_HEADER_BYTES = 100_000_000;
 
   private static final int MAX_AXES = 8;
+
+  /** Bytes of a tensor. */
+  private static final int WORTH_SHARING = 1 << 20;
 
   private static final JsonFactory JSON =
       JsonFactory.builder().enable(StreamReadFeature.STRICT_DUPLICATE_DETECTION).build();
@@ -378,10 +382,25 @@ public final class SafetensorsFile implements TensorSource {
     return mappings.computeIfAbsent(e, this::mapFile).duplicate().order(ByteOrder.nativeOrder());
   }
 
+  /** Large tensors by all cores: one alone copies slower than the memory takes it. */
   private ByteBuffer staged(Entry e, Staging staging) {
+    ByteBuffer room = staging.take((int) (e.end() - e.begin()));
+    long bytes = room.capacity();
+    int parts = bytes < WORTH_SHARING ? 1 : Runtime.getRuntime().availableProcessors();
+    IntStream.range(0, parts)
+        .parallel()
+        .forEach(
+            part -> {
+              int from = (int) (bytes * part / parts);
+              int to = (int) (bytes * (part + 1) / parts);
+              fill(room.slice(from, to - from), dataStart + e.begin() + from);
+            });
+    return room;
+  }
+
+  private void fill(ByteBuffer room, long position) {
     try (FileChannel channel = FileChannel.open(path, StandardOpenOption.READ)) {
-      ByteBuffer room = staging.take((int) (e.end() - e.begin()));
-      return read(channel, dataStart + e.begin(), room).order(ByteOrder.nativeOrder());
+      read(channel, position, room);
     } catch (IOException ex) {
       throw new UncheckedIOException(path + ": " + ex.getMessage(), ex);
     }

@@ -97,6 +97,43 @@ class ScriptModuleTest {
     }
   }
 
+  /** Smaller and larger than the pieces that are converted at once, vectors, kernels. */
+  @Test
+  void halvesBecomeTheNearestBfloat16() {
+    List<Shape> shapes =
+        List.of(
+            new Shape(),
+            new Shape(5),
+            new Shape(3, 7),
+            new Shape(900, 1000),
+            new Shape(2, 400_000),
+            new Shape(70, 500, 3, 3));
+    Map<String, HostTensor> tensors = new LinkedHashMap<>();
+    ScriptBuilder builder =
+        new ScriptBuilder("Halves", new CompileOptions(Precision.BFLOAT16, true));
+    for (int i = 0; i < shapes.size(); i++) {
+      builder.weights().at("" + i).tensor("weight", shapes.get(i).getShape());
+      tensors.put(i + ".weight", new NoiseSource(i).normal(shapes.get(i)));
+    }
+    Graph g = builder.method("forward");
+    g.returns(g.silu(g.input("x")));
+    Path file = dir.resolve("halves.safetensors");
+    SafetensorsWriter.write(file, tensors, Map.of(), true);
+    SafetensorsFile halves = SafetensorsFile.open(file);
+    try (ScriptModule module = ScriptModule.load(manager, builder.build(), halves)) {
+      NDList kept = module.list("ws");
+      for (int i = 0; i < shapes.size(); i++) {
+        float[] values = halves.read(i + ".weight").values();
+        for (int k = 0; k < values.length; k++) {
+          int bits = Float.floatToIntBits(values[k]);
+          int upper = bits + 0x7fff + (bits >> 16 & 1) & 0xffff0000; // nearest, ties to even
+          values[k] = Float.intBitsToFloat(upper);
+        }
+        assertArrayEquals(values, kept.get(i).toType(DataType.FLOAT32, true).toFloatArray());
+      }
+    }
+  }
+
   @Test
   void stagingFlushesBeforeItWritesOverWhatWasTaken() {
     int[] flushes = {0};
