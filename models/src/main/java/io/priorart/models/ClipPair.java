@@ -46,8 +46,8 @@ final class ClipPair {
   record Output(NDArray tokens, NDArray firstPooled, NDArray secondPooled) {}
 
   Output embed(NDManager target, String prompt) {
-    NDArray[] a = first.embed(target, prompt, "penultimate");
-    NDArray[] b = second.embed(target, prompt, "penultimate");
+    NDArray[] a = first.embed(target, prompt, true);
+    NDArray[] b = second.embed(target, prompt, true);
     NDArray tokens = a[0].concat(b[0], -1);
     Stream.of(a[0], b[0]).forEach(NDArray::close);
     return new Output(tokens, a.length > 1 ? a[1] : null, b[1]);

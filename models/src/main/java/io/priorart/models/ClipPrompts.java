@@ -26,7 +26,7 @@ final class ClipPrompts implements PromptEncoder {
 
   @Override
   public Embedding embed(NDManager target, String prompt, boolean negative) {
-    return new Embedding(text.embed(target, prompt, "forward")[0], null);
+    return new Embedding(text.embed(target, prompt, false)[0], null);
   }
 
   @Override

@@ -46,23 +46,21 @@ final class ClipTextEncoder implements PromptEncoder.TextEncoder {
   }
 
   /**
-   * {@code forward} as {@link ClipTextModel#compile}; {@code penultimate} gives that hidden state
-   * in place of the last.
+   * {@code forward(input_ids, end)}: last and penultimate hidden states and, with a projection, the
+   * projected state; {@code end} with a projection alone.
    */
   private Script script(CompileOptions options) {
     ScriptBuilder builder = new ScriptBuilder("ClipTextModel", options);
     ClipTextModel net = new ClipTextModel(config, builder.weights());
-    for (String method : new String[] {"forward", "penultimate"}) {
-      Graph g = builder.method(method);
-      Value ids = g.input("input_ids");
-      Value end = projects() ? g.input("end") : null;
-      ClipTextModel.Output output = net.forward(g, ids, end);
-      Value tokens = g.toFloat32(method.equals("forward") ? output.last() : output.penultimate());
-      if (projects()) {
-        g.returns(tokens, g.toFloat32(output.projected()));
-      } else {
-        g.returns(tokens);
-      }
+    Graph g = builder.method("forward");
+    Value ids = g.input("input_ids");
+    ClipTextModel.Output output = net.forward(g, ids, projects() ? g.input("end") : null);
+    Value last = g.toFloat32(output.last());
+    Value penultimate = g.toFloat32(output.penultimate());
+    if (projects()) {
+      g.returns(last, penultimate, g.toFloat32(output.projected()));
+    } else {
+      g.returns(last, penultimate);
     }
     return builder.build();
   }
@@ -106,21 +104,24 @@ final class ClipTextEncoder implements PromptEncoder.TextEncoder {
   /**
    * A prompt's embedding.
    *
-   * @param method {@code forward} or {@code penultimate}
+   * @param penultimate whether by the last layer but one
    * @return {@code [1, L, width]} and, with a projection, {@code [1, pooledWidth]}; the caller's
    */
-  NDArray[] embed(NDManager target, String prompt, String method) {
-    return call(
-        target, method, tokenizer.encode(prompt).ids(), new Shape(1, tokenizer.maxLength()));
+  NDArray[] embed(NDManager target, String prompt, boolean penultimate) {
+    NDArray[] all =
+        call(target, tokenizer.encode(prompt).ids(), new Shape(1, tokenizer.maxLength()));
+    all[penultimate ? 0 : 1].close();
+    NDArray tokens = all[penultimate ? 1 : 0];
+    return projects() ? new NDArray[] {tokens, all[2]} : new NDArray[] {tokens};
   }
 
-  private NDArray[] call(NDManager target, String method, long[] ids, Shape shape) {
+  private NDArray[] call(NDManager target, long[] ids, Shape shape) {
     NDList arguments = new NDList(target.create(ids, shape));
     if (projects()) {
       arguments.add(target.create(ends(ids, (int) shape.get(0))));
     }
     try (arguments) {
-      return module.call(method, arguments.toArray(new NDArray[0]));
+      return module.call("forward", arguments.toArray(new NDArray[0]));
     }
   }
 
@@ -137,7 +138,7 @@ final class ClipTextEncoder implements PromptEncoder.TextEncoder {
   @Override
   public HostTensor trace(NDManager scratch, Map<String, HostTensor> inputs) {
     HostTensor ids = TraceInputs.tokens(inputs, tokenizer.maxLength(), config.vocabSize());
-    return HostTensor.of(call(scratch, "forward", TraceInputs.longs(ids), ids.shape())[0]);
+    return HostTensor.of(call(scratch, TraceInputs.longs(ids), ids.shape())[0]);
   }
 
   @Override

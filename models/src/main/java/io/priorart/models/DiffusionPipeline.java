@@ -107,11 +107,14 @@ public final class DiffusionPipeline implements Prior {
       prediction = PredictionType.of(scheduler);
       schedule = schedule(scheduler);
       velocityErrors = velocityErrors(checkpoint);
-      codec = LatentCodec.load(checkpoint, manager, options);
-      prompts = PromptEncoder.load(checkpoint, config, manager, options);
-      requireMatching();
       denoiserOptions = options;
-      denoiser = ScriptModule.load(manager, denoiserScript(options), checkpoint.weights(part));
+      try (ScriptModule.Compiling compiling =
+          ScriptModule.compile(manager, () -> denoiserScript(options))) {
+        codec = LatentCodec.load(checkpoint, manager, options);
+        prompts = PromptEncoder.load(checkpoint, config, manager, options);
+        requireMatching();
+        denoiser = compiling.attach(checkpoint.weights(part));
+      }
     } catch (RuntimeException e) {
       close();
       throw e;
@@ -212,13 +215,20 @@ public final class DiffusionPipeline implements Prior {
     Value context = plain.input("encoder_hidden_states");
     Map<String, Value> conditions = new LinkedHashMap<>();
     config.conditions().keySet().forEach(name -> conditions.put(name, plain.input(name)));
-    plain.returns(evaluate(plain, net, sample, timestep, context, conditions));
-    denoise(builder, net, false);
-    denoise(builder, net, true);
+    plain.returns(
+        plain.toFloat32(
+            net.forward(
+                plain,
+                plain.toCompute(sample, true),
+                timestep,
+                plain.toCompute(context, false),
+                conditions)));
+    denoise(builder, false);
+    denoise(builder, true);
     return builder.build();
   }
 
-  private void denoise(ScriptBuilder builder, Denoiser net, boolean guided) {
+  private void denoise(ScriptBuilder builder, boolean guided) {
     Graph g = builder.method(guided ? "denoise_guided" : "denoise");
     Inputs in = new Inputs(g);
     Value sample = in.sample;
@@ -232,8 +242,10 @@ public final class DiffusionPipeline implements Prior {
               ? null
               : g.concat(0, expand(g, g.input("negative_pooled"), in.z, 1), pooled);
     }
-    Value predicted =
-        evaluate(g, net, sample, in.timestep, context, in.conditions(g, sample, pooled));
+    List<Value> arguments = new ArrayList<>(List.of(sample, in.timestep, context));
+    Map<String, Value> conditions = in.conditions(g, sample, pooled);
+    config.conditions().keySet().forEach(name -> arguments.add(conditions.get(name)));
+    Value predicted = g.self("forward", arguments);
     if (guided) {
       Value fromNegative = g.chunk(predicted, 2, 0, 0);
       Value difference = g.sub(g.chunk(predicted, 2, 0, 1), fromNegative);
@@ -361,18 +373,6 @@ public final class DiffusionPipeline implements Prior {
     Value most = g.call("torch.amax", toText, Graph.raw("[1]"), true);
     Value above = g.call("torch.ge", toText, g.mul(most, share));
     return g.call("torch.matmul", g.toFloat32(above), tokens);
-  }
-
-  private static Value evaluate(
-      Graph g,
-      Denoiser net,
-      Value sample,
-      Value timestep,
-      Value context,
-      Map<String, Value> conditions) {
-    return g.toFloat32(
-        net.forward(
-            g, g.toCompute(sample, true), timestep, g.toCompute(context, false), conditions));
   }
 
   /** {@code x [1, ...]} for every sample of {@code like}. */

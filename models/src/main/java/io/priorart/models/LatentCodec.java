@@ -14,6 +14,7 @@ import io.priorart.models.network.AutoencoderTiny;
 import io.priorart.models.network.CodecConfig;
 import io.priorart.models.network.ConfigNode;
 import io.priorart.models.weights.PrefixedSource;
+import java.util.List;
 import java.util.function.BiFunction;
 
 /**
@@ -98,25 +99,28 @@ final class LatentCodec implements AutoCloseable {
   }
 
   private Script encoderScript(ScriptBuilder builder, BiFunction<Graph, Value, Value> network) {
-    Graph plain = builder.method("forward");
-    plain.returns(run(plain, network, plain.input("x")));
+    network(builder, network);
     Graph g = builder.method("encode");
     Value padded = g.pick(g.input("x"), g.input("rows"), g.input("columns"));
-    g.returns(g.mul(g.add(run(g, network, padded), -config.shiftFactor()), config.scalingFactor()));
+    g.returns(
+        g.mul(
+            g.add(g.self("forward", List.of(padded)), -config.shiftFactor()),
+            config.scalingFactor()));
     return builder.build();
   }
 
   private Script decoderScript(ScriptBuilder builder, BiFunction<Graph, Value, Value> network) {
-    Graph plain = builder.method("forward");
-    plain.returns(run(plain, network, plain.input("z")));
+    network(builder, network);
     Graph g = builder.method("decode");
     Value z = g.add(g.mul(g.input("z"), 1 / config.scalingFactor()), config.shiftFactor());
-    g.returns(g.pick(run(g, network, z), g.input("rows"), g.input("columns")));
+    g.returns(g.pick(g.self("forward", List.of(z)), g.input("rows"), g.input("columns")));
     return builder.build();
   }
 
-  private static Value run(Graph g, BiFunction<Graph, Value, Value> network, Value x) {
-    return g.toFloat32(network.apply(g, g.toCompute(x, true)));
+  /** The network alone, which the other method calls. */
+  private static void network(ScriptBuilder builder, BiFunction<Graph, Value, Value> network) {
+    Graph g = builder.method("forward");
+    g.returns(g.toFloat32(network.apply(g, g.toCompute(g.input("x"), true))));
   }
 
   /** Of a picture. */

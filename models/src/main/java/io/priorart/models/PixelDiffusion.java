@@ -67,21 +67,19 @@ final class PixelDiffusion extends PicturePrior {
     ScriptBuilder builder = new ScriptBuilder("UNet2DModel", options);
     UNet2DConditionModel net = new UNet2DConditionModel(config, builder.weights());
     Graph plain = builder.method("forward");
-    plain.returns(evaluate(plain, net, plain.input("sample"), plain.input("timestep")));
+    Value sample = plain.toCompute(plain.input("sample"), true);
+    plain.returns(plain.toFloat32(net.forward(plain, sample, plain.input("timestep"), null)));
     Graph g = builder.method("denoise");
     Value x = g.input("x");
     Value rates = g.input("rates");
     Value timestep = g.input("timestep");
     Value padded = g.pick(x, g.input("rows"), g.input("columns"));
-    Value predicted = evaluate(g, net, g.mul(padded, g.slice(rates, 0, 0, 1)), timestep);
+    Value scaled = g.mul(padded, g.slice(rates, 0, 0, 1));
+    Value predicted = g.self("forward", List.of(scaled, timestep));
     Value clean =
         g.add(g.mul(padded, g.slice(rates, 0, 1, 2)), g.mul(predicted, g.slice(rates, 0, 2, 3)));
     g.returns(g.pick(clean, g.input("height"), g.input("width")));
     return builder.build();
-  }
-
-  private static Value evaluate(Graph g, UNet2DConditionModel net, Value sample, Value timestep) {
-    return g.toFloat32(net.forward(g, g.toCompute(sample, true), timestep, null));
   }
 
   static PriorTraits traits(Checkpoint checkpoint) {

@@ -17,6 +17,8 @@ import io.priorart.solver.NoiseSchedule;
 import io.priorart.solver.PriorArtException;
 import io.priorart.solver.schedule.VariancePreservingSchedule;
 import java.util.Map;
+import java.util.Objects;
+import java.util.stream.Stream;
 
 /**
  * A prior of pictures themselves: a {@link DenoisingUNet} with the identity as codec, no text.
@@ -55,12 +57,8 @@ public final class PixelPrior extends PicturePrior {
     Value x = g.input("x");
     Value noise = g.input("noise");
     Value map = config.noiseMap() ? g.input("map") : null;
-    g.returns(evaluate(g, net, x, noise, map));
-  }
-
-  private static Value evaluate(Graph g, DenoisingUNet net, Value x, Value noise, Value map) {
     Value levels = map == null ? null : g.toCompute(map, true);
-    return g.toFloat32(net.forward(g, g.toCompute(x, true), noise, levels));
+    g.returns(g.toFloat32(net.forward(g, g.toCompute(x, true), noise, levels)));
   }
 
   /**
@@ -75,7 +73,10 @@ public final class PixelPrior extends PicturePrior {
     Value columns = g.input("columns");
     Value levels = config.noiseMap() ? g.pick(sigma, rows, columns) : sigma;
     DenoisingUNet.Preconditioning at = net.precondition(g, g.pick(x, rows, columns), levels);
-    Value f = evaluate(g, net, at.input(), at.noise(), at.map());
+    Value f =
+        g.self(
+            "forward",
+            Stream.of(at.input(), at.noise(), at.map()).filter(Objects::nonNull).toList());
     Value clean = g.add(at.base(), g.mul(at.out(), f));
     g.returns(g.pick(clean, g.input("height"), g.input("width")));
   }

@@ -321,6 +321,18 @@ public final class Graph {
     return v;
   }
 
+  /**
+   * Another method of this script, of a single result.
+   *
+   * @param arguments in the order in which it declares its inputs
+   */
+  public Value self(String method, List<Value> arguments) {
+    return assign(
+        arguments.stream()
+            .map(Value::expression)
+            .collect(Collectors.joining(", ", "(self)." + method + "(", ", )")));
+  }
+
   /** A whole statement. */
   public void statement(String text) {
     lines.add(text + "  # " + origin());

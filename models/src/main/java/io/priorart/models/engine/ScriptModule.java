@@ -19,6 +19,9 @@ import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.util.HashSet;
 import java.util.Set;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionException;
+import java.util.function.Supplier;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
@@ -67,6 +70,21 @@ public final class ScriptModule implements AutoCloseable {
       NDManager parent, Script script, TensorSource weights, int stagingCapacity) {
     weights.requireExactly(script.weights());
     ScriptModule module = load(parent, script);
+    module.attachWeights(weights, stagingCapacity);
+    return module;
+  }
+
+  /**
+   * Compiles a script by another thread, while this one loads other parts.
+   *
+   * @param parent of the module, outliving what is returned
+   */
+  public static Compiling compile(NDManager parent, Supplier<Script> script) {
+    return new Compiling(CompletableFuture.supplyAsync(() -> load(parent, script.get())));
+  }
+
+  /** Closes this module if it fails. */
+  private void attachWeights(TensorSource weights, int stagingCapacity) {
     String mappedType = script.precision().mappedType();
     Set<String> mapped = new HashSet<>();
     long written = 0;
@@ -78,16 +96,15 @@ public final class ScriptModule implements AutoCloseable {
       }
     }
     try (SmallPages pages = SmallPages.whileWriting(written);
-        Loading loading = new Loading(module, stagingCapacity)) {
+        Loading loading = new Loading(this, stagingCapacity)) {
       for (TensorSpec spec : script.weights()) {
         loading.add(weights, spec.name(), mapped.contains(spec.name()));
       }
-      module.weights = mapped.isEmpty() ? null : weights;
+      this.weights = mapped.isEmpty() ? null : weights;
     } catch (RuntimeException e) {
-      module.close();
+      close();
       throw e;
     }
-    return module;
   }
 
   /** Loads a script without weights. */
@@ -234,6 +251,49 @@ public final class ScriptModule implements AutoCloseable {
     block.close();
     manager.close();
     weights = null;
+  }
+
+  /** A script that is being compiled and has no weights yet. */
+  public static final class Compiling implements AutoCloseable {
+    private final CompletableFuture<ScriptModule> compiled;
+    private boolean attached;
+
+    private Compiling(CompletableFuture<ScriptModule> compiled) {
+      this.compiled = compiled;
+    }
+
+    /**
+     * Waits for the compiler and attaches weights; the module is the caller's.
+     *
+     * @throws PriorArtException INVALID_ARGUMENT listing every missing, unknown and misshapen
+     *     tensor
+     */
+    public ScriptModule attach(TensorSource weights) {
+      ScriptModule module;
+      try {
+        module = compiled.join();
+      } catch (CompletionException e) {
+        throw e.getCause() instanceof RuntimeException cause ? cause : e;
+      }
+      weights.requireExactly(module.script.weights());
+      attached = true;
+      module.attachWeights(weights, Staging.CAPACITY);
+      return module;
+    }
+
+    /** Waits for the compiler, too; frees what got no weights. */
+    @Override
+    public void close() {
+      if (!attached) {
+        compiled.handle((module, failure) -> module).thenAccept(Compiling::free).join();
+      }
+    }
+
+    private static void free(ScriptModule module) {
+      if (module != null) {
+        module.close();
+      }
+    }
   }
 
   /** Weights on their way into a script, some at a time. */
