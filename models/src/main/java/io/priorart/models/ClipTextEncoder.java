@@ -5,11 +5,7 @@ import ai.djl.ndarray.NDList;
 import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.Shape;
 import io.priorart.models.engine.CompileOptions;
-import io.priorart.models.engine.Graph;
-import io.priorart.models.engine.Script;
-import io.priorart.models.engine.ScriptBuilder;
 import io.priorart.models.engine.ScriptModule;
-import io.priorart.models.engine.Value;
 import io.priorart.models.network.ClipTextModel;
 import io.priorart.models.tokenizer.ClipTokenizer;
 import io.priorart.models.weights.OlderNames;
@@ -38,31 +34,13 @@ final class ClipTextEncoder implements PromptEncoder.TextEncoder {
     try {
       module =
           ScriptModule.load(
-              manager, script(options), OlderNames.clipText(checkpoint.weights(part)));
+              manager,
+              ClipTextModel.compile(config, options),
+              OlderNames.clipText(checkpoint.weights(part)));
     } catch (RuntimeException e) {
       this.tokenizer.close();
       throw e;
     }
-  }
-
-  /**
-   * {@code forward(input_ids, end)}: last and penultimate hidden states and, with a projection, the
-   * projected state; {@code end} with a projection alone.
-   */
-  private Script script(CompileOptions options) {
-    ScriptBuilder builder = new ScriptBuilder("ClipTextModel", options);
-    ClipTextModel net = new ClipTextModel(config, builder.weights());
-    Graph g = builder.method("forward");
-    Value ids = g.input("input_ids");
-    ClipTextModel.Output output = net.forward(g, ids, projects() ? g.input("end") : null);
-    Value last = g.toFloat32(output.last());
-    Value penultimate = g.toFloat32(output.penultimate());
-    if (projects()) {
-      g.returns(last, penultimate, g.toFloat32(output.projected()));
-    } else {
-      g.returns(last, penultimate);
-    }
-    return builder.build();
   }
 
   /** Width of a token's embedding. */

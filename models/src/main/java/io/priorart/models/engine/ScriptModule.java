@@ -285,13 +285,7 @@ public final class ScriptModule implements AutoCloseable {
     @Override
     public void close() {
       if (!attached) {
-        compiled.handle((module, failure) -> module).thenAccept(Compiling::free).join();
-      }
-    }
-
-    private static void free(ScriptModule module) {
-      if (module != null) {
-        module.close();
+        compiled.thenAccept(ScriptModule::close).exceptionally(failure -> null).join();
       }
     }
   }

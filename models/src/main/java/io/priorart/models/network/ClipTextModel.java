@@ -105,17 +105,23 @@ public final class ClipTextModel {
                 root.at("text_projection"), config.hiddenSize(), config.projection(), false);
   }
 
-  /** The network as a script with one method, {@code forward}. */
+  /**
+   * The network as a script with one method, {@code forward(input_ids, end)}: last and penultimate
+   * hidden states and, with a projection, the projected state; {@code end} with a projection alone.
+   */
   public static Script compile(Config config, CompileOptions options) {
     ScriptBuilder builder = new ScriptBuilder("ClipTextModel", options);
     ClipTextModel net = new ClipTextModel(config, builder.weights());
+    boolean projects = config.projection() > 0;
     Graph g = builder.method("forward");
     Value ids = g.input("input_ids");
-    if (config.projection() == 0) {
-      g.returns(g.toFloat32(net.forward(g, ids)));
+    Output output = net.forward(g, ids, projects ? g.input("end") : null);
+    Value last = g.toFloat32(output.last());
+    Value penultimate = g.toFloat32(output.penultimate());
+    if (projects) {
+      g.returns(last, penultimate, g.toFloat32(output.projected()));
     } else {
-      Output output = net.forward(g, ids, g.input("end"));
-      g.returns(g.toFloat32(output.last()), g.toFloat32(output.projected()));
+      g.returns(last, penultimate);
     }
     return builder.build();
   }
