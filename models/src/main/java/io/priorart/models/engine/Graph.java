@@ -16,6 +16,12 @@ public final class Graph {
   /** Queries times keys up to which attention is computed step by step in training. */
   private static final int FEW = 1 << 18;
 
+  /** Weights from which on a convolution may be a product: 16 MiB of float32. */
+  private static final long WIDE = 1 << 22;
+
+  /** Filters a pixel from which on it is; with fewer the copies of patches cost more (measured). */
+  private static final int PATCHES = 2;
+
   private static final StackWalker STACK = StackWalker.getInstance();
 
   private final ScriptBuilder builder;
@@ -90,16 +96,61 @@ public final class Graph {
 
   // ---- layers
 
+  /**
+   * A convolution without dilation or groups. oneDNN copies a convolution's weights into its own
+   * layout on every call, which takes longer than the convolution where there are more of them than
+   * numbers to apply them to: there the patches are gathered and multiplied (docs/full-size.md).
+   */
   public Value conv2d(Value x, Weight w, Weight bias, int stride, int padding) {
-    return call(
-        "torch.conv2d",
-        x,
-        weight(w),
-        bias == null ? null : weight(bias),
-        ints(stride, stride),
-        ints(padding, padding),
-        ints(1, 1),
-        1);
+    Value weights = weight(w);
+    Value offset = bias == null ? null : weight(bias);
+    String convolution =
+        expression(
+            "torch.conv2d",
+            x,
+            weights,
+            offset,
+            ints(stride, stride),
+            ints(padding, padding),
+            ints(1, 1),
+            1);
+    int kernel = (int) w.shape().get(2);
+    boolean wide = w.shape().size() >= WIDE && kernel > 1;
+    if (!wide || builder.isTrainable() || !builder.options().channelsLast()) {
+      return assign(convolution);
+    }
+    long filters = w.shape().get(0);
+    String pixels =
+        "torch.mul(" + size(x, 0) + ", torch.mul(" + size(x, 2) + ", " + size(x, 3) + "))";
+    List<String> patches = new ArrayList<>();
+    for (int i = 0; i < kernel; i++) {
+      for (int j = 0; j < kernel; j++) {
+        String rows = expression("torch.slice", raw("padded"), 1, i, end(i, kernel), stride);
+        patches.add(expression("torch.slice", raw(rows), 2, j, end(j, kernel), stride));
+      }
+    }
+    Value out = new Value("v" + next++);
+    statement("if torch.le(" + pixels + ", " + filters * stride * stride / PATCHES + "):");
+    statement("  last = torch.permute(" + x + ", [0, 2, 3, 1])");
+    statement("  padded = " + expression("torch.constant_pad_nd", raw("last"), around(padding), 0));
+    statement("  patches = torch.cat([" + String.join(", ", patches) + "], 3)");
+    statement("  kernels = torch.permute(" + weights + ", [0, 2, 3, 1])");
+    statement("  matrix = torch.reshape(kernels, [" + filters + ", -1])");
+    statement("  product = " + expression("torch.linear", raw("patches"), raw("matrix"), offset));
+    statement("  " + out + " = torch.permute(product, [0, 3, 1, 2])");
+    statement("else:");
+    statement("  " + out + " = " + convolution);
+    return out;
+  }
+
+  /** Where a patch's {@code i}th row of pixels ends, counted from the end as slices are. */
+  private static Integer end(int i, int kernel) {
+    return i == kernel - 1 ? null : Integer.valueOf(i - kernel + 1);
+  }
+
+  /** Padding of rows and columns, of pictures whose channels come last. */
+  private static Raw around(int padding) {
+    return ints(0, 0, padding, padding, padding, padding);
   }
 
   public Value linear(Value x, Weight w, Weight bias) {
