@@ -29,22 +29,27 @@ import java.util.Set;
  * <pre>
  *   x0 = the probability-flow ODE's end from x, in odeSteps evaluations
  *   u  = x0, then langevinSteps times
- *        u + eta ( (x0 - u) / sigma^2 + A^T(y - A u) / tau^2 ) + sqrt(2 eta) xi
+ *        u + eta ( (x0 - u) / sigma^2 + A^T(y - A u) / tau^2 ) + sqrt(2 eta (1 - m)) xi
+ *          + m (u - the u before)
  *   x  = u + sigma_next xi
  * </pre>
  *
- * and the result is the last {@code u}. No gradient through the network; A may be nonlinear. With a
- * latent prior (LatentDAPS) {@code x} and {@code u} are latents, {@code A} is {@code A(D(.))} and
- * its transpose the decoder's pullback after A's, and the result is {@code D(u)}.
+ * with {@code m = momentum}, which the paper's code has for latents (its velocity is {@code (u -
+ * the u before) / sqrt(eta)}), and the result is the last {@code u}. No gradient through the
+ * network; A may be nonlinear. With a latent prior (LatentDAPS) {@code x} and {@code u} are
+ * latents, {@code A} is {@code A(D(.))} and its transpose the decoder's pullback after A's, and the
+ * result is {@code D(u)}.
  *
  * <p>Deviations, and why: {@code eta = stepSize / (1/sigma^2 + ||A||^2/tau^2)}, the reciprocal of
  * the target's largest curvature, instead of a rate chosen for each task over three decades: a
  * single setting is stable for every linear operator; {@code ||A|| = 1} is taken for others. For
  * latents, {@code ||A||} is that of the Jacobian of {@code A(D(.))} at {@code x0}, of each sample,
  * by power iteration that goes on from level to level (its forward products are differences of two
- * decoded latents), and Langevin's plain form replaces the code's Hamiltonian one, whose damping is
- * another table by task. {@code tau} is the measurement's sigma unless it is given: the paper's
- * 0.01 is smaller than its noise.
+ * decoded latents), and its momentum is one number where the code has another table by task;
+ * without it the few steps that are affordable move along the stiffest directions alone. Where
+ * {@code eta} times the curvature is {@code s}, a variance comes out {@code 1 / (1 - s / (2 + 2m))}
+ * times too large. {@code tau} is the measurement's sigma unless it is given: the paper's 0.01 is
+ * smaller than its noise.
  *
  * <p>For a linear operator the inner target is Gaussian, and with {@code langevinSteps = 0} it is
  * sampled exactly: {@code argmin_u ||u - x0 - sigma xi||^2 / sigma^2 + ||A u - y - tau xi'||^2 /
@@ -78,11 +83,11 @@ public final class Daps extends LatentSolver {
           Set.of(Need.MODEL, Need.DECODER_GRADIENT),
           Spec.class,
           Map.of(
-              "fast", new Spec(40, 1, 50, 0.2, 0, 100, 0.02),
-              "latent", new Spec(25, 1, 8, 0.5, 0, 10, 0.05),
-              "latent-paper", new Spec(50, 2, 30, 0.5, 0.01, 10, 0.1),
-              "exact", new Spec(100, 1, 0, 0.5, 0, 100, 0.02),
-              "paper", new Spec(200, 5, 100, 0.5, 0.01, 100, 0.1)),
+              "fast", new Spec(40, 1, 50, 0.2, 0, 0, 100, 0.02),
+              "latent", new Spec(12, 1, 10, 1, 0.9, 0, 10, 0.05),
+              "latent-paper", new Spec(50, 2, 30, 0.5, 0.9, 0.01, 10, 0.1),
+              "exact", new Spec(100, 1, 0, 0.5, 0, 0, 100, 0.02),
+              "paper", new Spec(200, 5, 100, 0.5, 0, 0.01, 100, 0.1)),
           Daps::new);
 
   /**
@@ -92,6 +97,7 @@ public final class Daps extends LatentSolver {
    * @param odeSteps evaluations at each
    * @param langevinSteps at each
    * @param stepSize of Langevin's, relative to the target's curvature
+   * @param momentum how much of a Langevin step the next repeats
    * @param tau how exactly the measurement is fitted; 0 is the measurement's sigma
    * @param startSigma first noise level, lowered to the checkpoint's largest
    * @param endSigma last noise level, raised to the checkpoint's smallest
@@ -111,6 +117,11 @@ public final class Daps extends LatentSolver {
               min = 0.001,
               max = 1)
           double stepSize,
+      @Parameter(
+              doc = "How much of a Langevin step the next one repeats; 0 is Langevin's own form",
+              min = 0,
+              max = 0.99)
+          double momentum,
       @Parameter(
               doc = "How exactly the measurement is fitted; 0 takes its own sigma",
               unit = "standard deviations on [-1,1]",
@@ -290,12 +301,14 @@ public final class Daps extends LatentSolver {
       double[] spread = new double[chains];
       for (int n = 0; n < chains; n++) {
         eta[n] = spec.stepSize() / (1 / (sigma[i] * sigma[i]) + norms[n] / (tau * tau));
-        spread[n] = Math.sqrt(2 * eta[n]);
+        spread[n] = Math.sqrt(2 * eta[n] * (1 - spec.momentum()));
       }
+      NDArray earlier = clean.duplicate();
       NDArray u = clean.duplicate();
       for (int k = 0; k < spec.langevinSteps(); k++) {
         context.checkpoint();
         NDArray before = u;
+        NDArray last = earlier;
         u =
             TensorScope.only(
                 () -> {
@@ -304,13 +317,19 @@ public final class Daps extends LatentSolver {
                     NDArray score =
                         clean.sub(before).div(sigma[i] * sigma[i]).add(data.div(tau * tau));
                     NDArray fresh = noise(context, work, model, chains);
-                    return before
-                        .add(Observation.scale(score, eta))
-                        .add(Observation.scale(fresh, spread));
+                    NDArray next =
+                        before
+                            .add(Observation.scale(score, eta))
+                            .add(Observation.scale(fresh, spread));
+                    return spec.momentum() == 0
+                        ? next
+                        : next.add(before.sub(last).mul(spec.momentum()));
                   }
                 });
-        before.close();
+        last.close();
+        earlier = before;
       }
+      earlier.close();
       return u;
     }
   }

@@ -12,6 +12,8 @@ import io.priorart.solver.SolveContext;
 import io.priorart.solver.VelocityCurve;
 import java.util.List;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 
 /** Solvers of latents against {@link LatentReference}; see {@link OracleTest}. */
 class LatentOracleTest {
@@ -112,18 +114,13 @@ class LatentOracleTest {
   }
 
   /**
-   * The step follows the norm of A(D(.)), which power iteration finds; the posterior is reached.
+   * The step follows the norm of A(D(.)), which power iteration finds; the posterior is reached,
+   * with momentum in a third of the steps.
    */
-  @Test
-  void daps() {
-    Daps.Spec few = Daps.METHOD.presets().get("latent");
-    Daps.Spec many = new Daps.Spec(40, 1, 150, 0.2, 0, 5, 0.05);
-    OracleTest.check(
-        4,
-        512,
-        new Daps(few),
-        (reference, random) -> new LatentReference(reference).daps(few, random),
-        List.of());
+  @ParameterizedTest
+  @CsvSource({"150, 0", "50, 0.9"})
+  void daps(int langevinSteps, double momentum) {
+    Daps.Spec many = new Daps.Spec(40, 1, langevinSteps, 0.2, momentum, 0, 5, 0.05);
     List<GaussianOracle.Statistics> reached =
         OracleTest.check(
             2,
@@ -134,6 +131,17 @@ class LatentOracleTest {
     for (GaussianOracle.Statistics s : reached) {
       assertEquals(1, s.spread(), 0.06 + 3 * s.spreadError());
     }
+  }
+
+  @Test
+  void dapsInFewSteps() {
+    Daps.Spec few = Daps.METHOD.presets().get("latent");
+    OracleTest.check(
+        4,
+        512,
+        new Daps(few),
+        (reference, random) -> new LatentReference(reference).daps(few, random),
+        List.of());
   }
 
   @Test

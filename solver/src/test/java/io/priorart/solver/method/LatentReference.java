@@ -195,6 +195,7 @@ final class LatentReference {
       double[] estimate = common.denoise(z, sigma);
       double eta = spec.stepSize() / (1 / (sigma * sigma) + norm / (tau * tau));
       double[] u = estimate;
+      double[] earlier = u;
       for (int k = 0; k < spec.langevinSteps(); k++) {
         double[] r = plus(oracle.y, -1, times(common.forward, u));
         double[] score =
@@ -202,7 +203,10 @@ final class LatentReference {
                 scaled(plus(estimate, -1, u), 1 / (sigma * sigma)),
                 1 / (tau * tau),
                 times(back, r));
-        u = plus(plus(u, eta, score), Math.sqrt(2 * eta), normal(random, GaussianOracle.D));
+        double[] repeated = plus(u, spec.momentum(), plus(u, -1, earlier));
+        double spread = Math.sqrt(2 * eta * (1 - spec.momentum()));
+        earlier = u;
+        u = plus(plus(repeated, eta, score), spread, normal(random, GaussianOracle.D));
       }
       if (i == spec.steps() - 1) {
         return times(oracle.codec, u);

@@ -198,9 +198,9 @@ class OracleTest {
    */
   @Test
   void dapsReachesThePosterior() {
-    Daps.Spec exact = new Daps.Spec(100, 1, 0, 1, 0, 10, 0.02);
-    Daps.Spec langevin = new Daps.Spec(60, 1, 400, 0.2, 0, 5, 0.05);
-    Daps.Spec flow = new Daps.Spec(100, 5, 0, 1, 0, 10, 0.02);
+    Daps.Spec exact = new Daps.Spec(100, 1, 0, 1, 0, 0, 10, 0.02);
+    Daps.Spec langevin = new Daps.Spec(60, 1, 400, 0.2, 0, 0, 5, 0.05);
+    Daps.Spec flow = new Daps.Spec(100, 5, 0, 1, 0, 0, 10, 0.02);
     double wide = 0;
     for (int seed = 0; seed < 4; seed++) {
       GaussianOracle oracle = new GaussianOracle(seed);

@@ -154,6 +154,7 @@ final class Reference {
       }
       double eta = spec.stepSize() / (1 / (sigma * sigma) + norm / (tau * tau));
       double[] u = clean;
+      double[] earlier = u;
       if (spec.langevinSteps() == 0) {
         // N(m, P^-1): P = I/sigma^2 + A^T A/tau^2, P m = x0/sigma^2 + A^T y/tau^2
         double[][] precision =
@@ -176,7 +177,10 @@ final class Reference {
                 scaled(plus(clean, -1, u), 1 / (sigma * sigma)),
                 1 / (tau * tau),
                 times(back, misfit(u)));
-        u = plus(plus(u, eta, score), Math.sqrt(2 * eta), normal(random, GaussianOracle.D));
+        double[] repeated = plus(u, spec.momentum(), plus(u, -1, earlier));
+        double spread = Math.sqrt(2 * eta * (1 - spec.momentum()));
+        earlier = u;
+        u = plus(plus(repeated, eta, score), spread, normal(random, GaussianOracle.D));
       }
       if (i == spec.steps() - 1) {
         return u;
