@@ -19,8 +19,8 @@ public final class Graph {
   /** Weights from which on a convolution may be a product: 16 MiB of float32. */
   private static final long WIDE = 1 << 22;
 
-  /** Filters a pixel from which on it is; with fewer the copies of patches cost more (measured). */
-  private static final int PATCHES = 2;
+  /** Filters for each pixel from which on it is one: with fewer, copying patches costs more. */
+  private static final int FILTERS_PER_PIXEL = 2;
 
   private static final StackWalker STACK = StackWalker.getInstance();
 
@@ -122,18 +122,11 @@ public final class Graph {
     long filters = w.shape().get(0);
     String pixels =
         "torch.mul(" + size(x, 0) + ", torch.mul(" + size(x, 2) + ", " + size(x, 3) + "))";
-    List<String> patches = new ArrayList<>();
-    for (int i = 0; i < kernel; i++) {
-      for (int j = 0; j < kernel; j++) {
-        String rows = expression("torch.slice", raw("padded"), 1, i, end(i, kernel), stride);
-        patches.add(expression("torch.slice", raw(rows), 2, j, end(j, kernel), stride));
-      }
-    }
     Value out = new Value("v" + next++);
-    statement("if torch.le(" + pixels + ", " + filters * stride * stride / PATCHES + "):");
-    statement("  last = torch.permute(" + x + ", [0, 2, 3, 1])");
-    statement("  padded = " + expression("torch.constant_pad_nd", raw("last"), around(padding), 0));
-    statement("  patches = torch.cat([" + String.join(", ", patches) + "], 3)");
+    long most = filters * stride * stride / FILTERS_PER_PIXEL;
+    statement("if torch.le(" + pixels + ", " + most + "):");
+    statement("  padded = " + padded(x, padding));
+    statement("  patches = torch.cat(" + patches("padded", kernel, stride) + ", 3)");
     statement("  kernels = torch.permute(" + weights + ", [0, 2, 3, 1])");
     statement("  matrix = torch.reshape(kernels, [" + filters + ", -1])");
     statement("  product = " + expression("torch.linear", raw("patches"), raw("matrix"), offset));
@@ -143,14 +136,28 @@ public final class Graph {
     return out;
   }
 
-  /** Where a patch's {@code i}th row of pixels ends, counted from the end as slices are. */
-  private static Integer end(int i, int kernel) {
-    return i == kernel - 1 ? null : Integer.valueOf(i - kernel + 1);
+  /** With channels last. */
+  private static String padded(Value x, int padding) {
+    Raw last = raw("torch.permute(" + x + ", [0, 2, 3, 1])");
+    Raw around = ints(0, 0, padding, padding, padding, padding);
+    return expression("torch.constant_pad_nd", last, around, 0);
   }
 
-  /** Padding of rows and columns, of pictures whose channels come last. */
-  private static Raw around(int padding) {
-    return ints(0, 0, padding, padding, padding, padding);
+  /** The list of all patches' first pixels, of their second ones, and so on. */
+  private static String patches(String padded, int kernel, int stride) {
+    List<String> found = new ArrayList<>();
+    for (int i = 0; i < kernel; i++) {
+      for (int j = 0; j < kernel; j++) {
+        String rows = expression("torch.slice", raw(padded), 1, i, end(i, kernel), stride);
+        found.add(expression("torch.slice", raw(rows), 2, j, end(j, kernel), stride));
+      }
+    }
+    return found.toString();
+  }
+
+  /** Where the patches' {@code i}th rows of pixels end, counted from the end as slices are. */
+  private static Integer end(int i, int kernel) {
+    return i == kernel - 1 ? null : Integer.valueOf(i - kernel + 1);
   }
 
   public Value linear(Value x, Weight w, Weight bias) {
