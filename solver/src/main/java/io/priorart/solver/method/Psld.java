@@ -38,8 +38,8 @@ import java.util.Set;
  * {@code A x}, transposes blurs by the identity, samples the encoder's posterior and pastes the
  * known pixels of the truth: here is no fresh noise, the true adjoint, the encoder's mean, and no
  * truth. Weights count per thousand steps, as in {@link Dps}; with few steps the paper's overshoot
- * (70 % missing on two tuning photographs, 88 steps: 26.6 and 23.4 dB, with the weights of {@code
- * fast} 27.4 and 26.7).
+ * (70 % missing on two tuning photographs, 88 steps: 26.6 and 23.4 dB, with 0.6 of them 27.4 and
+ * 26.7, and 26.5 and 25.8 as {@code fast} has it, in 30 s).
  */
 public final class Psld extends LatentSolver {
   private static final double PAPER_STEPS = 1000;
@@ -65,7 +65,7 @@ public final class Psld extends LatentSolver {
               Need.ENCODER_GRADIENT,
               Need.DENOISER_GRADIENT),
           Spec.class,
-          Map.of("fast", new Spec(88, 0.6, 0.06), "paper", new Spec(1000, 1, 0.1)),
+          Map.of("fast", new Spec(80, 0.5, 0.05), "paper", new Spec(1000, 1, 0.1)),
           Psld::new);
 
   /**
