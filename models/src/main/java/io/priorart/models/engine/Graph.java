@@ -97,9 +97,10 @@ public final class Graph {
   // ---- layers
 
   /**
-   * A convolution without dilation or groups. oneDNN copies a convolution's weights into its own
-   * layout on every call, which takes longer than the convolution where there are more of them than
-   * numbers to apply them to: there the patches are gathered and multiplied (docs/full-size.md).
+   * A convolution with a square kernel, without dilation or groups. oneDNN copies a convolution's
+   * weights into its own layout on every call, which takes longer than the convolution where there
+   * are more of them than numbers to apply them to: there the patches are gathered and multiplied
+   * (docs/full-size.md).
    */
   public Value conv2d(Value x, Weight w, Weight bias, int stride, int padding) {
     Value weights = weight(w);
@@ -122,18 +123,18 @@ public final class Graph {
     long filters = w.shape().get(0);
     String pixels =
         "torch.mul(" + size(x, 0) + ", torch.mul(" + size(x, 2) + ", " + size(x, 3) + "))";
-    Value out = new Value("v" + next++);
     long most = filters * stride * stride / FILTERS_PER_PIXEL;
-    statement("if torch.le(" + pixels + ", " + most + "):");
-    statement("  padded = " + padded(x, padding));
-    statement("  patches = torch.cat(" + patches("padded", kernel, stride) + ", 3)");
-    statement("  kernels = torch.permute(" + weights + ", [0, 2, 3, 1])");
-    statement("  matrix = torch.reshape(kernels, [" + filters + ", -1])");
-    statement("  product = " + expression("torch.linear", raw("patches"), raw("matrix"), offset));
-    statement("  " + out + " = torch.permute(product, [0, 3, 1, 2])");
-    statement("else:");
-    statement("  " + out + " = " + convolution);
-    return out;
+    List<String> product = new ArrayList<>();
+    product.add("padded = " + padded(x, padding));
+    product.add("patches = torch.cat(" + patches("padded", kernel, stride) + ", 3)");
+    product.add("kernels = torch.permute(" + weights + ", [0, 2, 3, 1])");
+    product.add("matrix = torch.reshape(kernels, [" + filters + ", -1])");
+    product.add("product = " + expression("torch.linear", raw("patches"), raw("matrix"), offset));
+    return either(
+        "torch.le(" + pixels + ", " + most + ")",
+        product,
+        "torch.permute(product, [0, 3, 1, 2])",
+        convolution);
   }
 
   /** With channels last. */
@@ -196,20 +197,21 @@ public final class Graph {
     }
     // the fused kernel multiplies block by block: with few tokens that is thousands of tiny calls
     long few = builder.hasExplicitAttention() ? Long.MAX_VALUE : FEW;
-    Value out = new Value("v" + next++);
-    statement("if torch.le(torch.mul(" + size(q, 2) + ", " + size(k, 2) + "), " + few + "):");
-    statement("  scale = torch.pow(float(torch.size(" + q + ", 3)), -0.5)");
-    statement("  qk = torch.matmul(torch.mul(" + q + ", scale), torch.transpose(" + k + ", 2, 3))");
+    List<String> explicit = new ArrayList<>();
+    explicit.add("scale = torch.pow(float(torch.size(" + q + ", 3)), -0.5)");
+    explicit.add(
+        "qk = torch.matmul(torch.mul(" + q + ", scale), torch.transpose(" + k + ", 2, 3))");
     if (causal) {
-      statement("  later = torch.triu(torch.full_like(qk, float('-inf')), 1)");
-      statement("  qk1 = torch.add(qk, later)");
+      explicit.add("later = torch.triu(torch.full_like(qk, float('-inf')), 1)");
+      explicit.add("qk1 = torch.add(qk, later)");
     } else {
-      statement("  qk1 = qk");
+      explicit.add("qk1 = qk");
     }
-    statement("  " + out + " = torch.matmul(torch.softmax(qk1, -1, None), " + v + ")");
-    statement("else:");
-    statement("  " + out + " = " + fused);
-    return out;
+    return either(
+        "torch.le(torch.mul(" + size(q, 2) + ", " + size(k, 2) + "), " + few + ")",
+        explicit,
+        "torch.matmul(torch.softmax(qk1, -1, None), " + v + ")",
+        fused);
   }
 
   /**
@@ -389,6 +391,17 @@ public final class Graph {
         arguments.stream()
             .map(Value::expression)
             .collect(Collectors.joining(", ", "(self)." + method + "(", ", )")));
+  }
+
+  /** {@code first}, after statements of its own, where a condition holds; else {@code second}. */
+  private Value either(String condition, List<String> statements, String first, String second) {
+    Value out = new Value("v" + next++);
+    statement("if " + condition + ":");
+    statements.forEach(s -> statement("  " + s));
+    statement("  " + out + " = " + first);
+    statement("else:");
+    statement("  " + out + " = " + second);
+    return out;
   }
 
   /** A whole statement. */

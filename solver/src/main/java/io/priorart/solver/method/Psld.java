@@ -39,7 +39,7 @@ import java.util.Set;
  * known pixels of the truth: here is no fresh noise, the true adjoint, the encoder's mean, and no
  * truth. Weights count per thousand steps, as in {@link Dps}; with few steps the paper's overshoot
  * (70 % missing on two tuning photographs, 88 steps: 26.6 and 23.4 dB, with 0.6 of them 27.4 and
- * 26.7, and 26.5 and 25.8 as {@code fast} has it, in 30 s).
+ * 26.7; with {@code fast} 26.5 and 25.8).
  */
 public final class Psld extends LatentSolver {
   private static final double PAPER_STEPS = 1000;

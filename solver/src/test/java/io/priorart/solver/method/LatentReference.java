@@ -203,10 +203,9 @@ final class LatentReference {
                 scaled(plus(estimate, -1, u), 1 / (sigma * sigma)),
                 1 / (tau * tau),
                 times(back, r));
-        double[] repeated = plus(u, spec.momentum(), plus(u, -1, earlier));
-        double spread = Math.sqrt(2 * eta * (1 - spec.momentum()));
+        double[] next = Reference.langevin(spec, eta, u, earlier, score, random);
         earlier = u;
-        u = plus(plus(repeated, eta, score), spread, normal(random, GaussianOracle.D));
+        u = next;
       }
       if (i == spec.steps() - 1) {
         return times(oracle.codec, u);

@@ -177,16 +177,28 @@ final class Reference {
                 scaled(plus(clean, -1, u), 1 / (sigma * sigma)),
                 1 / (tau * tau),
                 times(back, misfit(u)));
-        double[] repeated = plus(u, spec.momentum(), plus(u, -1, earlier));
-        double spread = Math.sqrt(2 * eta * (1 - spec.momentum()));
+        double[] next = langevin(spec, eta, u, earlier, score, random);
         earlier = u;
-        u = plus(plus(repeated, eta, score), spread, normal(random, GaussianOracle.D));
+        u = next;
       }
       if (i == spec.steps() - 1) {
         return u;
       }
       x = plus(u, level(i + 1, spec.steps(), high, low), normal(random, GaussianOracle.D));
     }
+  }
+
+  /** A step from {@code u}, which repeats a part of the one from {@code earlier}. */
+  static double[] langevin(
+      Daps.Spec spec,
+      double eta,
+      double[] u,
+      double[] earlier,
+      double[] score,
+      SplittableRandom random) {
+    double[] repeated = plus(u, spec.momentum(), plus(u, -1, earlier));
+    double spread = Math.sqrt(2 * eta * (1 - spec.momentum()));
+    return plus(plus(repeated, eta, score), spread, normal(random, GaussianOracle.D));
   }
 
   /** PnP-Flow, algorithm 3, in its own form: times from 0 to 1, data at 1. */
