@@ -38,7 +38,11 @@ import java.util.Set;
  * the same with fewer steps (the paper only knows 1000, where both agree); the posterior's variance
  * is the small fixed one, because latent checkpoints learn none; the clean estimate is not clamped,
  * which would cut the gradient where it saturates. {@code zeta} depends on the picture's size and
- * noise ({@code solvers.md}, section 11): tune it.
+ * noise ({@code solvers.md}, section 11): tune it. With {@code polyak} a step is no longer than
+ * Polyak's ({@link Guidance#step}): few steps overshoot where the paper's thousand do not. Preset
+ * {@code latent}, which latent priors take for {@code fast}, has it; {@code fast} itself has not (a
+ * tuning photograph with and without, 70 % missing, x4, box: 31.3 and 30.9, 27.5 and 28.2, 20.7 and
+ * 21.7 dB with a prior of pictures; 20.6 and 18.2 dB with a box and a latent one).
  *
  * <p>{@code fast}'s weight of 1 was the best of 0.1 to 10 for missing pixels, super-resolution and
  * blur alike on random fields of a photograph's spectrum (128x128, sigma 0.01, exact denoiser).
@@ -60,7 +64,10 @@ public final class Dps extends LatentSolver {
                   "2209.14687")),
           Set.of(Need.MODEL, Need.DECODER_GRADIENT, Need.DENOISER_GRADIENT),
           Spec.class,
-          Map.of("fast", new Spec(100, 1), "paper", new Spec(1000, 0.3)),
+          Map.of(
+              "fast", new Spec(100, 1, false),
+              "latent", new Spec(100, 1, true),
+              "paper", new Spec(1000, 0.3, false)),
           Dps::new);
 
   /**
@@ -68,6 +75,7 @@ public final class Dps extends LatentSolver {
    *
    * @param steps denoiser evaluations
    * @param zeta guidance per thousand steps
+   * @param polyak whether a step ends where the linearised misfit meets the noise
    */
   public record Spec(
       @Parameter(doc = "Denoiser evaluations, each with its gradient", min = 1, max = 1000)
@@ -76,7 +84,8 @@ public final class Dps extends LatentSolver {
               doc = "Weight of the normalised misfit gradient, per thousand steps",
               min = 0,
               max = 100)
-          double zeta) {}
+          double zeta,
+      @Parameter(doc = Guidance.POLYAK) boolean polyak) {}
 
   private final Spec spec;
 
@@ -121,7 +130,7 @@ public final class Dps extends LatentSolver {
                 .clean()
                 .mul(Math.sqrt(as) * (1 - alpha) / (1 - at))
                 .add(z.mul(Math.sqrt(alpha) * (1 - as) / (1 - at)))
-                .sub(guidance.gradient().mul(zeta));
+                .sub(guidance.step(zeta, spec.polyak()));
         if (!last) {
           double sd = Math.sqrt((1 - alpha) * (1 - as) / (1 - at));
           next = next.add(noise(context, work, model, chains).mul(sd));

@@ -19,8 +19,13 @@ import io.priorart.solver.SolveContext;
  * @param gradient of {@code ||r||} in {@code z}, {@code [N, c, h, w]}; zero where {@code r} is
  * @param picture {@code D(clean)}
  * @param residualRms {@code RMS(r)}
+ * @param excess {@link Observation#excess} of {@code r}
  */
-record Guidance(NDArray clean, NDArray gradient, NDArray picture, double residualRms) {
+record Guidance(
+    NDArray clean, NDArray gradient, NDArray picture, double residualRms, double[] excess) {
+  static final String POLYAK =
+      "Step no further than to where the misfit, linearised, meets the noise (Polyak's step size)";
+
   /** Arrays belong to the manager of {@code z} and to the caller's scope. */
   static Guidance at(
       NDArray z,
@@ -54,8 +59,35 @@ record Guidance(NDArray clean, NDArray gradient, NDArray picture, double residua
         NDArray latent = decoder.pullback(forward.pullback(unit));
         context.checkpoint();
         NDArray gradient = denoiser.pullback(latent).div(-root);
-        return new Guidance(denoiser.value(), gradient, decoder.value(), y.rms(residual));
+        return new Guidance(
+            denoiser.value(), gradient, decoder.value(), y.rms(residual), y.excess(residual));
       }
     }
+  }
+
+  /** {@link #step(NDArray, double[], double, boolean)} along this gradient. */
+  NDArray step(double eta, boolean polyak) {
+    return step(gradient, excess, eta, polyak);
+  }
+
+  /**
+   * {@code eta g}, or with {@code polyak} {@code min(eta, f / ||g||^2) g} of each sample: no
+   * further than Polyak's step size (Polyak, Minimization of unsmooth functionals, USSR
+   * Computational Mathematics and Mathematical Physics 9(3), 1969), at which the linearised misfit
+   * is what the noise explains.
+   *
+   * <p>The gradient of a norm does not shrink as the norm does. A thousand short steps wander about
+   * the data by their length; of a hundred, ten times as long, the last ones pass by it, and no
+   * denoiser comes after them.
+   *
+   * @param g the misfit's gradient, {@code [N, ...]}
+   * @param f how far the misfit exceeds what the noise explains, one value a sample, 0 or more
+   */
+  static NDArray step(NDArray g, double[] f, double eta, boolean polyak) {
+    double[] etas = Observation.sumsOfSquares(g);
+    for (int n = 0; n < etas.length; n++) {
+      etas[n] = polyak && f[n] < eta * etas[n] ? f[n] / etas[n] : eta;
+    }
+    return Observation.scale(g, etas);
   }
 }

@@ -35,10 +35,11 @@ import java.util.Set;
  * the decoder, is subtracted.
  *
  * <p>Deviations, and why: data is noised to the level that the step reaches, where the released
- * code noises it to the one it leaves; {@code zeta} counts per thousand steps, as in {@link Dps};
- * {@code A^+} is truncated, since a blur has no usable inverse; in latent space the projection acts
- * on the decoded clean estimate, because a decoder does not map noisy latents to noisy pictures.
- * Replacing by a noisy measurement keeps its noise: the paper's tasks have none.
+ * code noises it to the one it leaves; {@code zeta} counts per thousand steps, and {@code polyak}
+ * bounds the gradient step, as in {@link Dps}; {@code A^+} is truncated, since a blur has no usable
+ * inverse; in latent space the projection acts on the decoded clean estimate, because a decoder
+ * does not map noisy latents to noisy pictures. Replacing by a noisy measurement keeps its noise:
+ * the paper's tasks have none.
  */
 public final class Mcg extends LatentSolver {
   private static final double PAPER_STEPS = 1000;
@@ -57,7 +58,10 @@ public final class Mcg extends LatentSolver {
                   "2206.00941")),
           Set.of(Need.MODEL, Need.LINEAR, Need.DECODER_GRADIENT, Need.DENOISER_GRADIENT),
           Spec.class,
-          Map.of("fast", new Spec(100, 1, 0.1), "paper", new Spec(1000, 1, 0.1)),
+          Map.of(
+              "fast", new Spec(100, 1, 0.1, false),
+              "latent", new Spec(100, 1, 0.1, true),
+              "paper", new Spec(1000, 1, 0.1, false)),
           Mcg::new);
 
   /**
@@ -66,6 +70,7 @@ public final class Mcg extends LatentSolver {
    * @param steps denoiser evaluations
    * @param zeta weight of the gradient, per thousand steps
    * @param rcond singular values that are inverted, relative to the largest
+   * @param polyak whether a gradient step ends where the linearised misfit meets the noise
    */
   public record Spec(
       @Parameter(doc = "Denoiser evaluations, each with its gradient", min = 1, max = 1000)
@@ -80,7 +85,8 @@ public final class Mcg extends LatentSolver {
                   "Least singular value of the operator that is inverted, relative to the largest",
               min = 1e-6,
               max = 0.999)
-          double rcond) {}
+          double rcond,
+      @Parameter(doc = Guidance.POLYAK) boolean polyak) {}
 
   private final Spec spec;
 
@@ -120,7 +126,7 @@ public final class Mcg extends LatentSolver {
         Guidance guidance = Guidance.at(z, at, problem, y, model, context);
         context.step(i + 1, timesteps.length, guidance.residualRms());
         context.estimate(i + 1, guidance.picture());
-        NDArray gradient = guidance.gradient().mul(zeta);
+        NDArray gradient = guidance.step(zeta, spec.polyak());
         context.checkpoint();
         if (model.pixelSpace()) {
           NDArray moved = ancestral(z, guidance.clean(), at, as, last).sub(gradient);

@@ -133,6 +133,15 @@ final class Observation {
     return result;
   }
 
+  /** {@code max(0, ||residual|| - sigma sqrt(m))}, one value a sample. */
+  double[] excess(NDArray residual) {
+    double[] excess = sumsOfSquares(residual);
+    for (int i = 0; i < excess.length; i++) {
+      excess[i] = Math.max(0, Math.sqrt(excess[i]) - sigma * Math.sqrt(count));
+    }
+    return excess;
+  }
+
   /** {@code 1/||a||} of each sample, 0 where it is zero. */
   static double[] inverseNorms(NDArray a) {
     double[] scale = sumsOfSquares(a);

@@ -47,8 +47,8 @@ import java.util.Set;
  *
  * <ul>
  *   <li>No code of the authors is known; {@code rho}, the number of updates and how often to
- *       project are those of re-implementations. {@code rho} counts per thousand steps, as in
- *       {@link Dps}.
+ *       project are those of re-implementations. {@code rho} counts per thousand steps, and {@code
+ *       polyak} bounds the step, as in {@link Dps}.
  *   <li>A sample's prompt rests in a step whose residual is at the noise, {@code ||r||^2 <= m
  *       sigma_y^2}: what is left to fit is noise.
  *   <li>{@code lambda = 0} weighs the projection by noise, operator and residual as {@link
@@ -81,7 +81,11 @@ public final class P2l extends LatentSolver {
               Need.DECODER_GRADIENT,
               Need.DENOISER_GRADIENT),
           Spec.class,
-          Map.of("fast", new Spec(40, 1, 1e-3, 1, 4, 0), "paper", new Spec(1000, 1, 1e-4, 1, 8, 1)),
+          Map.of(
+              "fast",
+              new Spec(40, 1, 1e-3, 1, 4, 0, true),
+              "paper",
+              new Spec(1000, 1, 1e-4, 1, 8, 1, false)),
           P2l::new);
 
   /**
@@ -93,6 +97,7 @@ public final class P2l extends LatentSolver {
    * @param rho weight of the gradient in the latent, per thousand steps
    * @param every steps between two projections
    * @param lambda trust in the estimate against the data when projecting; 0 weighs by the noise
+   * @param polyak whether a gradient step ends where the linearised misfit meets the noise
    */
   public record Spec(
       @Parameter(doc = "DDIM steps", min = 1, max = 1000) int steps,
@@ -111,7 +116,8 @@ public final class P2l extends LatentSolver {
                       + " operator and residual",
               min = 0,
               max = 1e6)
-          double lambda) {}
+          double lambda,
+      @Parameter(doc = Guidance.POLYAK) boolean polyak) {}
 
   private final Spec spec;
 
@@ -189,7 +195,7 @@ public final class P2l extends LatentSolver {
           clean
               .mul(Math.sqrt(s))
               .add(eps.mul(Math.sqrt(1 - s)))
-              .sub(guidance.gradient().mul(spec.rho() * PAPER_STEPS / spec.steps()));
+              .sub(guidance.step(spec.rho() * PAPER_STEPS / spec.steps(), spec.polyak()));
       NDList after = new NDList(next);
       after.addAll(prompt);
       return after;

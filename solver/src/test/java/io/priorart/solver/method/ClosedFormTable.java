@@ -45,18 +45,18 @@ class ClosedFormTable {
         Daps langevin = new Daps(new Daps.Spec(60, 1, 400, 0.2, 0, 0, 5, 0.05));
         settings.add(with(Daps.METHOD, "400 inner Langevin steps", langevin, true));
       } else if (method == Dps.METHOD) {
-        Dps dps = new Dps(new Dps.Spec(200, 0.015));
+        Dps dps = new Dps(new Dps.Spec(200, 0.015, false));
         settings.add(with(Dps.METHOD, "zeta 0.015", dps, true));
         settings.add(with(Dps.METHOD, "zeta 0.015", dps, false));
       } else if (method == Mcg.METHOD) {
-        Mcg mcg = new Mcg(new Mcg.Spec(100, 0.015, 0.01));
+        Mcg mcg = new Mcg(new Mcg.Spec(100, 0.015, 0.01, false));
         settings.add(with(Mcg.METHOD, "zeta 0.015", mcg, true));
         settings.add(with(Mcg.METHOD, "zeta 0.015", mcg, false));
       } else if (method == Psld.METHOD) {
-        Psld psld = new Psld(new Psld.Spec(100, 0.015, 0.005));
+        Psld psld = new Psld(new Psld.Spec(100, 0.015, 0.005, false));
         settings.add(with(Psld.METHOD, "steps 0.015 and 0.005", psld, false));
       } else if (method == P2l.METHOD) {
-        P2l p2l = new P2l(new P2l.Spec(100, 2, 0.02, 0.015, 8, 1));
+        P2l p2l = new P2l(new P2l.Spec(100, 2, 0.02, 0.015, 8, 1, false));
         settings.add(with(P2l.METHOD, "rho 0.015", p2l, false));
       } else if (method.needs().contains(Need.MODEL)) {
         settings.add(preset(method, "fast"));

@@ -22,7 +22,9 @@ class LatentOracleTest {
   void p2l() {
     for (P2l.Spec spec :
         new P2l.Spec[] {
-          new P2l.Spec(100, 2, 0.02, 0.015, 8, 1), new P2l.Spec(40, 1, 0.05, 0.01, 4, 0)
+          new P2l.Spec(100, 2, 0.02, 0.015, 8, 1, false),
+          new P2l.Spec(40, 1, 0.05, 0.01, 4, 0, false),
+          P2l.METHOD.presets().get("fast")
         }) {
       OracleTest.check(
           4,
@@ -162,8 +164,8 @@ class LatentOracleTest {
   /** A solve that tunes is told from the algorithm without, so that the prompt is of effect. */
   @Test
   void theTunedPromptMatters() {
-    P2l.Spec tuned = new P2l.Spec(100, 2, 0.02, 0.015, 8, 1);
-    P2l.Spec untuned = new P2l.Spec(100, 0, 0.02, 0.015, 8, 1);
+    P2l.Spec tuned = new P2l.Spec(100, 2, 0.02, 0.015, 8, 1, false);
+    P2l.Spec untuned = new P2l.Spec(100, 0, 0.02, 0.015, 8, 1, false);
     GaussianOracle oracle = new GaussianOracle(1);
     Reference reference = new Reference(oracle);
     GaussianOracle.Statistics without =

@@ -86,7 +86,9 @@ final class LatentReference {
         corrected = times(oracle.inverseCodec, common.proximal(x, gamma));
       }
       z = plus(scaled(corrected, Math.sqrt(s)), Math.sqrt(1 - s), eps);
-      z = plus(z, -spec.rho() * 1000 / spec.steps(), gradient);
+      double eta = spec.rho() * 1000 / spec.steps();
+      eta = Reference.bounded(eta, gradient, common.excess(estimate), spec.polyak());
+      z = plus(z, -eta, gradient);
     }
     return times(oracle.codec, z);
   }

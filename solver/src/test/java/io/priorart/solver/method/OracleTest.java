@@ -439,11 +439,16 @@ class OracleTest {
     }
   }
 
-  /** zeta is set for sixteen pixels instead of the paper's 196,608; see solvers.md, section 11. */
+  /**
+   * zeta is set for sixteen pixels instead of the paper's 196,608; see solvers.md, section 11.
+   * Polyak's steps know by themselves how long they are.
+   */
   @Test
   void dps() {
-    Dps.Spec spec = new Dps.Spec(200, 0.015);
-    check(10, 1024, new Dps(spec), (reference, random) -> reference.dps(spec, random));
+    for (Dps.Spec spec :
+        new Dps.Spec[] {new Dps.Spec(200, 0.015, false), Dps.METHOD.presets().get("latent")}) {
+      check(10, 1024, new Dps(spec), (reference, random) -> reference.dps(spec, random));
+    }
   }
 
   @Test
@@ -477,22 +482,29 @@ class OracleTest {
   /** zeta as small as {@link #dps} has it, for the same reason. */
   @Test
   void mcg() {
-    Mcg.Spec spec = new Mcg.Spec(100, 0.015, 0.01);
     List<Class<?>> pictures = new ArrayList<>(METHODS_OF_PICTURES);
     pictures.add(Mcg.class);
-    check(
-        4,
-        256,
-        new Mcg(spec),
-        (reference, random) -> reference.mcg(spec, random),
-        List.copyOf(pictures));
-    check(4, 256, new Mcg(spec), (reference, random) -> reference.latentMcg(spec, random));
+    for (Mcg.Spec spec :
+        new Mcg.Spec[] {new Mcg.Spec(100, 0.015, 0.01, false), new Mcg.Spec(100, 1, 0.01, true)}) {
+      check(
+          4,
+          256,
+          new Mcg(spec),
+          (reference, random) -> reference.mcg(spec, random),
+          List.copyOf(pictures));
+      check(4, 256, new Mcg(spec), (reference, random) -> reference.latentMcg(spec, random));
+    }
   }
 
+  /** The second is so short that its chains still differ by more than float32 does. */
   @Test
   void psld() {
-    Psld.Spec spec = new Psld.Spec(100, 0.015, 0.005);
-    check(4, 512, new Psld(spec), (reference, random) -> reference.psld(spec, random));
+    for (Psld.Spec spec :
+        new Psld.Spec[] {
+          new Psld.Spec(100, 0.015, 0.005, false), new Psld.Spec(10, 0.5, 0.05, true)
+        }) {
+      check(4, 512, new Psld(spec), (reference, random) -> reference.psld(spec, random));
+    }
   }
 
   @Test

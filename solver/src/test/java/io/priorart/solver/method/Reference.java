@@ -507,6 +507,20 @@ final class Reference {
     return new double[][] {clean, scaled(g, -1 / Math.sqrt(a * dot(r, r)))};
   }
 
+  /** {@code ||y - A B z|| - sigma sqrt(m)}. */
+  double excess(double[] z) {
+    return excessOf(plus(oracle.y, -1, times(forward, z)));
+  }
+
+  private static double excessOf(double[] r) {
+    return Math.max(0, Math.sqrt(dot(r, r)) - GaussianOracle.SIGMA * Math.sqrt(GaussianOracle.M));
+  }
+
+  /** Polyak's step along {@code g}, or {@code eta} where that is shorter. */
+  static double bounded(double eta, double[] g, double excess, boolean polyak) {
+    return polyak ? Math.min(eta, excess / dot(g, g)) : eta;
+  }
+
   /** DPS, algorithm 1: ancestral sampling with fixed small variance. */
   double[] dps(Dps.Spec spec, SplittableRandom random) {
     double[] z = normal(random, GaussianOracle.D);
@@ -517,7 +531,9 @@ final class Reference {
       double[][] guide = guide(z, a);
       double[] next = scaled(guide[0], Math.sqrt(b) * beta / (1 - a));
       next = plus(next, Math.sqrt(1 - beta) * (1 - b) / (1 - a), z);
-      next = plus(next, -spec.zeta() * 1000 / spec.steps(), guide[1]);
+      double eta =
+          bounded(spec.zeta() * 1000 / spec.steps(), guide[1], excess(guide[0]), spec.polyak());
+      next = plus(next, -eta, guide[1]);
       double[] xi = normal(random, GaussianOracle.D);
       z = plus(next, Math.sqrt(beta * (1 - b) / (1 - a)), xi);
     }
@@ -832,8 +848,8 @@ final class Reference {
           times(
               transpose(pictureGain(sigmaAt(t[i]))),
               scaled(times(back, r), -1 / Math.sqrt(a * dot(r, r))));
-      double[] moved =
-          plus(ancestral(x, clean, a, s, i == n - 1, random), -spec.zeta() * 1000 / n, g);
+      double eta = bounded(spec.zeta() * 1000 / n, g, excessOf(r), spec.polyak());
+      double[] moved = plus(ancestral(x, clean, a, s, i == n - 1, random), -eta, g);
       double[] data = scaled(oracle.y, Math.sqrt(s));
       if (i < n - 1) {
         data = plus(data, Math.sqrt(1 - s), times(oracle.a, normal(random, GaussianOracle.D)));
@@ -860,7 +876,8 @@ final class Reference {
               transpose(gain(sigmaAt(t[i]))),
               scaled(times(transpose(forward), r), -1 / Math.sqrt(a * dot(r, r))));
       double[] replaced = times(oracle.inverseCodec, plus(x, 1, pseudoInverse(r)));
-      z = plus(ancestral(z, replaced, a, s, i == n - 1, random), -spec.zeta() * 1000 / n, g);
+      double eta = bounded(spec.zeta() * 1000 / n, g, excessOf(r), spec.polyak());
+      z = plus(ancestral(z, replaced, a, s, i == n - 1, random), -eta, g);
     }
     return times(oracle.codec, z);
   }
@@ -893,7 +910,8 @@ final class Reference {
       double[] g = scaled(times(transpose(gain(sigmaAt(t[i]))), pull), 1 / Math.sqrt(a));
       double[] eps = scaled(plus(z, -Math.sqrt(a), clean), 1 / Math.sqrt(1 - a));
       z = plus(scaled(clean, Math.sqrt(s)), Math.sqrt(1 - s), eps);
-      z = plus(z, -1000.0 / n, g);
+      double over = spec.omega() * excessOf(r) + spec.gamma() * Math.sqrt(dot(gap, gap));
+      z = plus(z, -bounded(1000.0 / n, g, over, spec.polyak()), g);
     }
     return times(oracle.codec, z);
   }

@@ -191,7 +191,7 @@ class ReferenceSolversTest {
       }
     }
     // ours is told per thousand steps
-    compare(run, new Dps(new Dps.Spec(n, run.zeta * n / 1000)));
+    compare(run, new Dps(new Dps.Spec(n, run.zeta * n / 1000, false)));
   }
 
   /**
@@ -202,7 +202,7 @@ class ReferenceSolversTest {
   void mcg() throws IOException {
     Run run = Run.read("mcg");
     int n = run.states.length;
-    compare(run, new Mcg(new Mcg.Spec(n, run.zeta * n / 1000, 1e-3)));
+    compare(run, new Mcg(new Mcg.Spec(n, run.zeta * n / 1000, 1e-3, false)));
   }
 
   /**

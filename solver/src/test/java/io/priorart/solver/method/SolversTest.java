@@ -58,10 +58,10 @@ class SolversTest {
   void nonsenseIsRefusedByName() {
     assertBad("zeta", () -> new ProxDiffusion(new ProxDiffusion.Spec(20, 1.5, 15, 0.03, true)));
     assertBad("endSigma", () -> new ProxDiffusion.Spec(20, 1, 0.5, 0.9, true));
-    assertBad("steps", () -> new Dps(new Dps.Spec(0, 1)));
-    assertBad("zeta", () -> new Dps(new Dps.Spec(10, Double.NaN)));
+    assertBad("steps", () -> new Dps(new Dps.Spec(0, 1, false)));
+    assertBad("zeta", () -> new Dps(new Dps.Spec(10, Double.NaN, false)));
     assertBad("rcond", () -> new PseudoInverse(new PseudoInverse.Spec(1)));
-    assertBad("rcond", () -> new Mcg(new Mcg.Spec(100, 1, 1)));
+    assertBad("rcond", () -> new Mcg(new Mcg.Spec(100, 1, 1, false)));
     assertBad("tau", () -> new Daps.Spec(40, 1, 50, 0.2, 0, 1e-9, 100, 0.02));
     assertBad("until", () -> new Treg.Spec(50, 3, 0.04, 0, 0.3));
     assertBad("strength", () -> new TotalVariation(new TotalVariation.Spec(0, 10)));
