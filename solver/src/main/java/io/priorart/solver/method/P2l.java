@@ -48,7 +48,8 @@ import java.util.Set;
  * <ul>
  *   <li>No code of the authors is known; {@code rho}, the number of updates and how often to
  *       project are those of re-implementations. {@code rho} counts per thousand steps, and {@code
- *       polyak} bounds the step, as in {@link Dps}.
+ *       polyak} bounds the step, as in {@link Dps}; a projection in the last step is then the last
+ *       act, since the gradient was taken before it and no denoiser follows.
  *   <li>A sample's prompt rests in a step whose residual is at the noise, {@code ||r||^2 <= m
  *       sigma_y^2}: what is left to fit is noise.
  *   <li>{@code lambda = 0} weighs the projection by noise, operator and residual as {@link
@@ -182,20 +183,22 @@ public final class P2l extends LatentSolver {
     public NDList next(int i, NDList state) {
       NDArray z = state.get(0);
       double a = schedule.alphaBar(timesteps[i]);
-      double s = i == timesteps.length - 1 ? 1 : schedule.alphaBar(timesteps[i + 1]);
+      boolean last = i == timesteps.length - 1;
+      double s = last ? 1 : schedule.alphaBar(timesteps[i + 1]);
       NDList prompt = tuned(z, a, i, new NDList(state.subList(1, 4)));
       Guidance guidance =
           Guidance.at(z, a, problem, y, model, context, prompted(context, prompt.get(0)));
       context.step(i + 1, timesteps.length, guidance.residualRms());
       context.estimate(i + 1, guidance.picture());
       NDArray eps = z.sub(guidance.clean().mul(Math.sqrt(a))).div(Math.sqrt(1 - a));
-      NDArray clean =
-          (i + 1) % spec.every() == 0 ? projected(guidance.picture(), a) : guidance.clean();
+      boolean projects = (i + 1) % spec.every() == 0;
+      NDArray clean = projects ? projected(guidance.picture(), a) : guidance.clean();
+      double eta = last && projects && spec.polyak() ? 0 : spec.rho() * PAPER_STEPS / spec.steps();
       NDArray next =
           clean
               .mul(Math.sqrt(s))
               .add(eps.mul(Math.sqrt(1 - s)))
-              .sub(guidance.step(spec.rho() * PAPER_STEPS / spec.steps(), spec.polyak()));
+              .sub(guidance.step(eta, spec.polyak()));
       NDList after = new NDList(next);
       after.addAll(prompt);
       return after;

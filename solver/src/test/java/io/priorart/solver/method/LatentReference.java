@@ -88,6 +88,7 @@ final class LatentReference {
       z = plus(scaled(corrected, Math.sqrt(s)), Math.sqrt(1 - s), eps);
       double eta = spec.rho() * 1000 / spec.steps();
       eta = Reference.bounded(eta, gradient, common.excess(estimate), spec.polyak());
+      eta = spec.polyak() && i == spec.steps() - 1 && (i + 1) % spec.every() == 0 ? 0 : eta;
       z = plus(z, -eta, gradient);
     }
     return times(oracle.codec, z);
