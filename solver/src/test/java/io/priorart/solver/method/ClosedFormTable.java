@@ -48,16 +48,20 @@ class ClosedFormTable {
         Dps dps = new Dps(new Dps.Spec(200, 0.015, false));
         settings.add(with(Dps.METHOD, "zeta 0.015", dps, true));
         settings.add(with(Dps.METHOD, "zeta 0.015", dps, false));
+        settings.add(preset(Dps.METHOD, "latent"));
       } else if (method == Mcg.METHOD) {
         Mcg mcg = new Mcg(new Mcg.Spec(100, 0.015, 0.01, false));
         settings.add(with(Mcg.METHOD, "zeta 0.015", mcg, true));
         settings.add(with(Mcg.METHOD, "zeta 0.015", mcg, false));
+        settings.add(preset(Mcg.METHOD, "latent"));
       } else if (method == Psld.METHOD) {
         Psld psld = new Psld(new Psld.Spec(100, 0.015, 0.005, false));
         settings.add(with(Psld.METHOD, "steps 0.015 and 0.005", psld, false));
+        settings.add(preset(Psld.METHOD, "fast"));
       } else if (method == P2l.METHOD) {
         P2l p2l = new P2l(new P2l.Spec(100, 2, 0.02, 0.015, 8, 1, false));
         settings.add(with(P2l.METHOD, "rho 0.015", p2l, false));
+        settings.add(preset(P2l.METHOD, "fast"));
       } else if (method.needs().contains(Need.MODEL)) {
         settings.add(preset(method, "fast"));
       }
@@ -187,7 +191,8 @@ class ClosedFormTable {
       * **misfit**: mean of ||y - A x||^2/(8 sigma^2); about 0.9 for the exact posterior (by noise and prior together).
 
       A one-picture method (`dpir`, `red-diff`, `lpn`) has no spread by intention. `dps`, `mcg`, `psld` and `p2l` divide their gradient by a norm, so one step
-      size cannot serve 16 values and 196,608: they stand here with one for 16. `daps` has tau = sigma. What was to be shown: `mmps` with many steps and
+      size cannot serve 16 values and 196,608: they stand here with one for 16, and once more as they are preset for latents, with steps that Polyak's size
+      bounds, which needs no tuning. `daps` has tau = sigma. What was to be shown: `mmps` with many steps and
       `daps` with its inner target sampled exactly, or by 400 Langevin steps at a fifth of the curvature, reach a deviation of 0.95 to 1.05; `dps`, `diffpir`
       and `latino` keep the bias that they are known for. `lpn` weighs the data by 0.005 in `fast`, found on photographs: twenty iterations of it
       do not arrive here, where 400 at weight 1 do (`OracleTest`).
