@@ -123,9 +123,9 @@ public final class AutoSolver {
   }
 
   /**
-   * A solver's preset for a kind of prior: a step of one that also works on latents costs so much
-   * more there that it has presets of its own, {@code latent} for {@code fast} and {@code
-   * latent-paper} for {@code paper}.
+   * A solver's preset for a kind of prior: one that also works on latents may have presets of its
+   * own there, {@code latent} for {@code fast} and {@code latent-paper} for {@code paper}, since
+   * its steps cost more or overshoot.
    */
   private static String ofPrior(String solver, String asked, PriorTraits prior) {
     String own = asked.equals(Restorer.USUAL_PRESET) ? LATENT : LATENT + "-" + asked;

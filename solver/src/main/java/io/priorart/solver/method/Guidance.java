@@ -84,9 +84,12 @@ record Guidance(
    * @param f how far the misfit exceeds what the noise explains, one value a sample, 0 or more
    */
   static NDArray step(NDArray g, double[] f, double eta, boolean polyak) {
+    if (!polyak) {
+      return g.mul(eta);
+    }
     double[] etas = Observation.sumsOfSquares(g);
     for (int n = 0; n < etas.length; n++) {
-      etas[n] = polyak && f[n] < eta * etas[n] ? f[n] / etas[n] : eta;
+      etas[n] = f[n] < eta * etas[n] ? f[n] / etas[n] : eta;
     }
     return Observation.scale(g, etas);
   }

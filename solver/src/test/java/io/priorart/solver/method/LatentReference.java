@@ -86,9 +86,9 @@ final class LatentReference {
         corrected = times(oracle.inverseCodec, common.proximal(x, gamma));
       }
       z = plus(scaled(corrected, Math.sqrt(s)), Math.sqrt(1 - s), eps);
-      double eta = spec.rho() * 1000 / spec.steps();
-      eta = Reference.bounded(eta, gradient, common.excess(estimate), spec.polyak());
-      eta = spec.polyak() && i == spec.steps() - 1 && (i + 1) % spec.every() == 0 ? 0 : eta;
+      boolean projectedLast = i == spec.steps() - 1 && (i + 1) % spec.every() == 0;
+      double eta = spec.polyak() && projectedLast ? 0 : spec.rho() * 1000 / spec.steps();
+      eta = Reference.bounded(eta, gradient, Reference.excess(r), spec.polyak());
       z = plus(z, -eta, gradient);
     }
     return times(oracle.codec, z);

@@ -507,12 +507,8 @@ final class Reference {
     return new double[][] {clean, scaled(g, -1 / Math.sqrt(a * dot(r, r)))};
   }
 
-  /** {@code ||y - A B z|| - sigma sqrt(m)}. */
-  double excess(double[] z) {
-    return excessOf(plus(oracle.y, -1, times(forward, z)));
-  }
-
-  private static double excessOf(double[] r) {
+  /** {@code max(0, ||r|| - sigma sqrt(m))}. */
+  static double excess(double[] r) {
     return Math.max(0, Math.sqrt(dot(r, r)) - GaussianOracle.SIGMA * Math.sqrt(GaussianOracle.M));
   }
 
@@ -531,8 +527,8 @@ final class Reference {
       double[][] guide = guide(z, a);
       double[] next = scaled(guide[0], Math.sqrt(b) * beta / (1 - a));
       next = plus(next, Math.sqrt(1 - beta) * (1 - b) / (1 - a), z);
-      double eta =
-          bounded(spec.zeta() * 1000 / spec.steps(), guide[1], excess(guide[0]), spec.polyak());
+      double[] r = plus(oracle.y, -1, times(forward, guide[0]));
+      double eta = bounded(spec.zeta() * 1000 / spec.steps(), guide[1], excess(r), spec.polyak());
       next = plus(next, -eta, guide[1]);
       double[] xi = normal(random, GaussianOracle.D);
       z = plus(next, Math.sqrt(beta * (1 - b) / (1 - a)), xi);
@@ -848,7 +844,7 @@ final class Reference {
           times(
               transpose(pictureGain(sigmaAt(t[i]))),
               scaled(times(back, r), -1 / Math.sqrt(a * dot(r, r))));
-      double eta = bounded(spec.zeta() * 1000 / n, g, excessOf(r), spec.polyak());
+      double eta = bounded(spec.zeta() * 1000 / n, g, excess(r), spec.polyak());
       double[] moved = plus(ancestral(x, clean, a, s, i == n - 1, random), -eta, g);
       double[] data = scaled(oracle.y, Math.sqrt(s));
       if (i < n - 1) {
@@ -876,7 +872,7 @@ final class Reference {
               transpose(gain(sigmaAt(t[i]))),
               scaled(times(transpose(forward), r), -1 / Math.sqrt(a * dot(r, r))));
       double[] replaced = times(oracle.inverseCodec, plus(x, 1, pseudoInverse(r)));
-      double eta = bounded(spec.zeta() * 1000 / n, g, excessOf(r), spec.polyak());
+      double eta = bounded(spec.zeta() * 1000 / n, g, excess(r), spec.polyak());
       z = plus(ancestral(z, replaced, a, s, i == n - 1, random), -eta, g);
     }
     return times(oracle.codec, z);
@@ -910,7 +906,7 @@ final class Reference {
       double[] g = scaled(times(transpose(gain(sigmaAt(t[i]))), pull), 1 / Math.sqrt(a));
       double[] eps = scaled(plus(z, -Math.sqrt(a), clean), 1 / Math.sqrt(1 - a));
       z = plus(scaled(clean, Math.sqrt(s)), Math.sqrt(1 - s), eps);
-      double over = spec.omega() * excessOf(r) + spec.gamma() * Math.sqrt(dot(gap, gap));
+      double over = spec.omega() * excess(r) + spec.gamma() * Math.sqrt(dot(gap, gap));
       z = plus(z, -bounded(1000.0 / n, g, over, spec.polyak()), g);
     }
     return times(oracle.codec, z);
