@@ -61,7 +61,7 @@ final class Sources implements Supplier<Prior>, AutoCloseable {
       defaultValue = "auto",
       paramLabel = "P",
       description =
-          "Arithmetic of the networks: auto, float32, bfloat16, float16; auto takes bfloat16 where the CPU has it."
+          "Arithmetic of the networks: auto, float32, bfloat16, float16; auto takes bfloat16 where the CPU is faster with it."
               + " Default: ${DEFAULT-VALUE}")
   private Precision precision;
 

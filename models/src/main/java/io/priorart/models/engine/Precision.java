@@ -7,8 +7,9 @@ import java.nio.file.Path;
 /** Arithmetic of the networks. Whatever it is, tensors outside a script are float32. */
 public enum Precision {
   /**
-   * {@link #BFLOAT16} where the CPU multiplies it in hardware (AMX or AVX512-BF16), else {@link
-   * #FLOAT32}.
+   * {@link #BFLOAT16} where the CPU multiplies it faster, which is with AMX, or with AVX512-BF16 on
+   * AMD's; else {@link #FLOAT32}. Intel's AVX512-BF16 without AMX takes longer for it
+   * (docs/design/engine.md).
    */
   AUTO(-1),
   FLOAT32(6),
@@ -48,13 +49,20 @@ public enum Precision {
     return this == AUTO ? Auto.CHOICE : this;
   }
 
+  /** What {@link #AUTO} means on the machine that {@code /proc/cpuinfo} describes so. */
+  static Precision auto(String cpuInfo) {
+    boolean fast =
+        cpuInfo.contains("amx_bf16")
+            || cpuInfo.contains("avx512_bf16") && cpuInfo.contains("AuthenticAMD");
+    return fast ? BFLOAT16 : FLOAT32;
+  }
+
   private static final class Auto {
     static final Precision CHOICE = detect();
 
     private static Precision detect() {
       try {
-        String cpu = Files.readString(Path.of("/proc/cpuinfo"));
-        return cpu.contains("amx_bf16") || cpu.contains("avx512_bf16") ? BFLOAT16 : FLOAT32;
+        return auto(Files.readString(Path.of("/proc/cpuinfo")));
       } catch (IOException e) {
         return FLOAT32;
       }
