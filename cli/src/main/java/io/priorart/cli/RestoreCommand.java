@@ -132,7 +132,7 @@ final class RestoreCommand implements Callable<Integer> {
 
   @Option(
       names = "--keep-best",
-      description = "On Ctrl-C, finish and write the best estimate so far.")
+      description = "On Ctrl-C, finish and write the samples and the best estimate so far.")
   private boolean keepBest;
 
   @Option(
@@ -140,7 +140,8 @@ final class RestoreCommand implements Callable<Integer> {
       paramLabel = "FILE",
       description = {
         "Keep the solve in this file while it runs and when it is stopped, and go on from it when",
-        "it is there: the result is the same. Removed when the solve has ended."
+        "it is there: the result is the same. Removed when the solve has ended. All samples",
+        "must fit into one batch (8, less where memory is short)."
       })
   private Path state;
 
@@ -273,7 +274,7 @@ final class RestoreCommand implements Callable<Integer> {
       if (targets.containsValue(out)) {
         throw PriorArtException.badField("output", "two pictures would be written to " + out);
       }
-      for (Path file : outputs(out)) {
+      for (Path file : outputs(out, samples)) {
         PictureFiles.requireWritable(file, force);
       }
       targets.put(in, out);
@@ -302,13 +303,13 @@ final class RestoreCommand implements Callable<Integer> {
         step);
   }
 
-  /** The samples' files, then (for several) those of mean and standard deviation. */
-  private List<Path> outputs(Path out) {
+  /** The files of so many samples, then (where several are wanted) of mean and deviation. */
+  private List<Path> outputs(Path out, int restored) {
     if (samples == 1) {
       return List.of(out);
     }
     List<Path> files = new ArrayList<>();
-    for (int k = 0; k < samples; k++) {
+    for (int k = 0; k < restored; k++) {
       files.add(named(out, "sample" + k));
     }
     files.add(named(out, "mean"));
@@ -340,7 +341,7 @@ final class RestoreCommand implements Callable<Integer> {
     for (String warning : restored.warnings()) {
       System.err.println(in + ": " + warning);
     }
-    List<Path> files = outputs(out);
+    List<Path> files = outputs(out, restored.samples().size());
     List<byte[]> contents = new ArrayList<>(restored.samples());
     if (samples > 1) {
       contents.add(restored.mean());

@@ -154,9 +154,21 @@ public final class FileRestorer {
                   + " blur weaker?");
       case PLAUSIBLE, UNKNOWN -> {}
     }
-    Restorer.Sample first = restoration.samples().get(0);
-    if (first.cutShortAfter() > 0) {
-      warnings.add("stopped after step " + first.cutShortAfter() + ": this is the estimate so far");
+    List<Restorer.Sample> samples = restoration.samples();
+    for (int k = 0; k < samples.size(); k++) {
+      int step = samples.get(k).cutShortAfter();
+      if (step > 0) {
+        warnings.add(
+            (request.samples() == 1 ? "" : "sample " + k + ": ")
+                + "stopped after step "
+                + step
+                + ": this is the estimate so far");
+      }
+    }
+    if (samples.size() < request.samples()) {
+      warnings.add(
+          "stopped before all samples were begun: these are %d of %d"
+              .formatted(samples.size(), request.samples()));
     }
     if (model != null) {
       warnIfCut(model, "prompt", request.prompt().text(), warnings);

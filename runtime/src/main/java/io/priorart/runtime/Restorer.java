@@ -191,8 +191,9 @@ public final class Restorer {
       int cutShortAfter) {}
 
   /**
-   * All samples of one measurement.
+   * The samples of one measurement.
    *
+   * @param samples one at least; fewer than asked for where the restoration was stopped
    * @param batch how many were solved at a time
    * @param solverParameters every parameter used
    * @param sigma of the measurement's noise on the [0,1] pixel scale
@@ -256,6 +257,13 @@ public final class Restorer {
    */
   public static void requireFit(Request request, PriorTraits prior) {
     requireFit(request.solver(), prior);
+    requireFit(
+        "suppress",
+        request.prompt().suppress().isEmpty()
+            || !SOLVERS.byId(request.solver()).needs().contains(SolverMethod.Need.TEXT_GRADIENT),
+        "changes the prompt's embedding, which "
+            + request.solver()
+            + " tunes itself; leave it out");
     requireFit(
         "prompt",
         prior.text()
@@ -424,6 +432,12 @@ public final class Restorer {
       identity = stopping.state() == null ? "" : prior.hash() + " " + prior.precision();
       model = prior.bind((int) shape.get(1), (int) shape.get(2));
     }
+    if (stopping.state() != null && batch < request.samples()) {
+      throw new PriorArtException(
+          ErrorKind.FAILED_PRECONDITION,
+          "state: keeps one batch, and %d samples do not fit into one; ask for %d at most, each with a seed and a file of its own"
+              .formatted(request.samples(), batch));
+    }
     InverseSolver solver = method.create().apply(spec);
     SpectrumCheck spectrum;
     try (NDManager manager = ScriptModule.newManager()) {
@@ -447,20 +461,28 @@ public final class Restorer {
                       identity,
                       request.seed() + k,
                       count));
-      List<Sample> solved =
-          solve(
-              solver,
-              problem,
-              model,
-              state,
-              request.seed() + k,
-              count,
-              measurement,
-              request,
-              outputDepth,
-              listener,
-              stopping,
-              stopping.share(begin, batchesLeft));
+      List<Sample> solved;
+      try {
+        solved =
+            solve(
+                solver,
+                problem,
+                model,
+                state,
+                request.seed() + k,
+                count,
+                measurement,
+                request,
+                outputDepth,
+                listener,
+                stopping,
+                stopping.share(begin, batchesLeft));
+      } catch (PriorArtException e) {
+        if (samples.isEmpty() || !stopping.keeps(e)) {
+          throw e;
+        }
+        break; // a batch that had no estimate yet costs no finished sample
+      }
       for (int n = 0; n < count; n++) {
         listener.sampleFinished(k + n, solved.get(n));
       }
@@ -545,13 +567,16 @@ public final class Restorer {
         context = context.withStates(state);
       }
       if (budget != null || stopping.keepBest()) {
-        context = context.keepingBest(stopping.keepBest());
+        context = context.keepingBest();
       }
       long begin = System.nanoTime();
       NDArray solved;
       try {
         solved = solver.solve(problem, model, context);
       } catch (PriorArtException e) {
+        if (!stopping.keeps(e)) {
+          throw e;
+        }
         solved = context.bestInstead(e);
       }
       double solveSeconds = (System.nanoTime() - begin) * 1e-9 / count;

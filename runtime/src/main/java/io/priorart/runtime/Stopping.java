@@ -1,5 +1,6 @@
 package io.priorart.runtime;
 
+import io.priorart.solver.ErrorKind;
 import io.priorart.solver.PriorArtException;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -61,6 +62,12 @@ public record Stopping(BooleanSupplier cancelled, Duration budget, boolean keepB
           default -> 3_600_000;
         };
     return Duration.ofMillis(Math.round(Double.parseDouble(m.group(1)) * unit));
+  }
+
+  /** Whether what there is by then is given where a solve stops for this reason. */
+  boolean keeps(PriorArtException reason) {
+    return budget != null && reason.kind() == ErrorKind.DEADLINE_EXCEEDED
+        || keepBest && reason.kind() == ErrorKind.CANCELLED;
   }
 
   /** The share of what is left of the budget that one of several batches has; {@code null}. */

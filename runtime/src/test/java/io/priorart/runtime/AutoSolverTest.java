@@ -25,6 +25,16 @@ import org.junit.jupiter.api.Test;
 class AutoSolverTest {
   private static Restorer.Request request(
       String operator, String solver, String preset, Map<String, ?> parameters, int samples) {
+    return request(operator, solver, preset, parameters, samples, Prompt.NONE);
+  }
+
+  private static Restorer.Request request(
+      String operator,
+      String solver,
+      String preset,
+      Map<String, ?> parameters,
+      int samples,
+      Prompt prompt) {
     return new Restorer.Request(
         List.of(new OperatorRequest(operator, Map.of())),
         Noise.ofSigma(0.01),
@@ -33,7 +43,7 @@ class AutoSolverTest {
         parameters,
         null,
         true,
-        Prompt.NONE,
+        prompt,
         0,
         samples,
         0,
@@ -104,6 +114,17 @@ class AutoSolverTest {
     assertTrue(unfit("dpir", LATENT).getMessage().startsWith("solver: dpir needs a pixel-space"));
     assertTrue(unfit("rad", PIXELS).getMessage().startsWith("solver: rad needs a prior"));
     assertTrue(unfit("latino", LATENT).getMessage().startsWith("solver: latino needs"));
+    Prompt suppressing = new Prompt("a cat with a hat", "", 1, "hat", 4);
+    for (String solver : List.of("p2l", "latino-pro")) {
+      Restorer.Request tuned = request("inpainting", solver, "fast", Map.of(), 1, suppressing);
+      PriorArtException e =
+          assertThrows(PriorArtException.class, () -> Restorer.requireFit(tuned, FEW_STEP));
+      assertTrue(e.getMessage().startsWith("suppress: "), e.getMessage());
+    }
+    assertDoesNotThrow(
+        () ->
+            Restorer.requireFit(
+                request("inpainting", "latino", "fast", Map.of(), 1, suppressing), FEW_STEP));
     assertDoesNotThrow(
         () -> Restorer.requireFit(request("inpainting", "latino", "fast", Map.of(), 1), FEW_STEP));
     assertDoesNotThrow(

@@ -39,6 +39,10 @@ class StoppingTest {
       };
 
   private Restorer.Restoration restore(Stopping stopping) {
+    return restore(1, stopping);
+  }
+
+  private Restorer.Restoration restore(int samples, Stopping stopping) {
     HostTensor pixels = new NoiseSource(1).normal(new Shape(1, 3, 8, 8));
     Restorer.Request request =
         new Restorer.Request(
@@ -51,7 +55,7 @@ class StoppingTest {
             true,
             Prompt.NONE,
             0,
-            1,
+            samples,
             0,
             0);
     steps = 0;
@@ -69,6 +73,36 @@ class StoppingTest {
     assertEquals(5, sample.cutShortAfter());
     assertTrue(steps < 10);
     assertEquals(0, restore(Stopping.never()).samples().get(0).cutShortAfter());
+  }
+
+  /** Without a model each sample is a batch of its own. */
+  @Test
+  void stoppedBetweenBatchesWhatEndedIsKept() {
+    restore(Stopping.never());
+    int all = steps;
+    List<Restorer.Sample> begun =
+        restore(3, new Stopping(() -> steps == all + 2, null, true)).samples();
+    assertEquals(2, begun.size());
+    assertEquals(0, begun.get(0).cutShortAfter());
+    assertEquals(2, begun.get(1).cutShortAfter());
+    assertEquals(1, restore(3, new Stopping(() -> steps == all, null, true)).samples().size());
+    Stopping failing = new Stopping(() -> steps == all + 2, null, false);
+    assertThrows(PriorArtException.class, () -> restore(3, failing));
+  }
+
+  @Test
+  void aStateOfSeveralBatchesIsRefusedBeforeAnyRuns() {
+    Path state = dir.resolve("solve.safetensors");
+    Path fixtures = Checkpoints.home().resolve("testdata/fixtures/sd-two-level");
+    try (Prior prior = ModelFamilies.load(fixtures, CompileOptions.REFERENCE)) {
+      PriorArtException e =
+          assertThrows(
+              PriorArtException.class,
+              () -> solve(prior, 3, 9, new Stopping(() -> false, null, false, state)));
+      assertEquals(ErrorKind.FAILED_PRECONDITION, e.kind());
+      assertTrue(e.getMessage().startsWith("state: "), e.getMessage());
+      assertEquals(0, steps);
+    }
   }
 
   /** Stopped after two of four steps and gone on with, a solve ends in the same pixels. */
@@ -96,6 +130,10 @@ class StoppingTest {
   }
 
   private HostTensor solve(Prior prior, long seed, Stopping stopping) {
+    return solve(prior, seed, 1, stopping);
+  }
+
+  private HostTensor solve(Prior prior, long seed, int samples, Stopping stopping) {
     HostTensor pixels = new NoiseSource(1).normal(new Shape(1, 3, 16, 16));
     Restorer.Request request =
         new Restorer.Request(
@@ -108,7 +146,7 @@ class StoppingTest {
             true,
             Prompt.NONE,
             seed,
-            1,
+            samples,
             0,
             0);
     steps = 0;

@@ -29,11 +29,7 @@ public final class SolveContext {
   private final long deadlineNanos;
   private final boolean hasDeadline;
 
-  /** Whether a spent budget gives the last estimate. */
   private final boolean keepBest;
-
-  /** Whether a cancellation does, too. */
-  private final boolean keepWhenCancelled;
 
   private long stream = -1;
   private HostTensor best;
@@ -80,7 +76,6 @@ public final class SolveContext {
         cancelled,
         budget == null ? 0 : System.nanoTime() + budget.toNanos(),
         budget != null,
-        false,
         false);
   }
 
@@ -95,8 +90,7 @@ public final class SolveContext {
       BooleanSupplier cancelled,
       long deadlineNanos,
       boolean hasDeadline,
-      boolean keepBest,
-      boolean keepWhenCancelled) {
+      boolean keepBest) {
     this.manager = manager;
     this.conditioning = conditioning;
     this.seed = seed;
@@ -108,7 +102,6 @@ public final class SolveContext {
     this.deadlineNanos = deadlineNanos;
     this.hasDeadline = hasDeadline;
     this.keepBest = keepBest;
-    this.keepWhenCancelled = keepWhenCancelled;
   }
 
   /** This with its noise from elsewhere, for one sample. */
@@ -124,8 +117,7 @@ public final class SolveContext {
         cancelled,
         deadlineNanos,
         hasDeadline,
-        keepBest,
-        keepWhenCancelled);
+        keepBest);
   }
 
   /**
@@ -144,8 +136,7 @@ public final class SolveContext {
         cancelled,
         deadlineNanos,
         hasDeadline,
-        keepBest,
-        keepWhenCancelled);
+        keepBest);
   }
 
   /** This with its state kept between steps, or gone on from. */
@@ -161,16 +152,11 @@ public final class SolveContext {
         cancelled,
         deadlineNanos,
         hasDeadline,
-        keepBest,
-        keepWhenCancelled);
+        keepBest);
   }
 
-  /**
-   * This, with each estimate kept for {@link #bestInstead}.
-   *
-   * @param whenCancelled whether it serves a cancelled solve, too, not only one out of time
-   */
-  public SolveContext keepingBest(boolean whenCancelled) {
+  /** This, with each estimate kept for {@link #bestInstead}. */
+  public SolveContext keepingBest() {
     return new SolveContext(
         manager,
         conditioning,
@@ -182,8 +168,7 @@ public final class SolveContext {
         cancelled,
         deadlineNanos,
         hasDeadline,
-        true,
-        whenCancelled);
+        true);
   }
 
   /** No listener, no cancellation, no deadline. */
@@ -326,13 +311,10 @@ public final class SolveContext {
    * What a caller takes for a solve that stopped for {@code reason}: the last estimate, in {@link
    * #manager}; {@link #cutShortAfter} then tells its step.
    *
-   * @throws PriorArtException {@code reason} itself, where nothing is to be or can be given
+   * @throws PriorArtException {@code reason} itself, where no estimate was kept
    */
   public NDArray bestInstead(PriorArtException reason) {
-    boolean stopped =
-        reason.kind() == ErrorKind.DEADLINE_EXCEEDED
-            || reason.kind() == ErrorKind.CANCELLED && keepWhenCancelled;
-    if (!keepBest || !stopped || best == null) {
+    if (best == null) {
       throw reason;
     }
     cutShortAfter = bestStep;

@@ -350,12 +350,12 @@ class SolverContractTest {
             return true;
           }
         };
-    for (boolean whenCancelled : new boolean[] {true, false}) {
+    for (boolean kept : new boolean[] {true, false}) {
       previews.clear();
       try (NDManager manager = NDManager.newBaseManager()) {
-        SolveContext context =
-            new SolveContext(manager, text(method), 5, listener, () -> previews.size() == 3, null)
-                .keepingBest(whenCancelled);
+        SolveContext plain =
+            new SolveContext(manager, text(method), 5, listener, () -> previews.size() == 3, null);
+        SolveContext context = kept ? plain.keepingBest() : plain;
         PriorArtException stopped =
             assertThrows(
                 PriorArtException.class,
@@ -363,7 +363,7 @@ class SolverContractTest {
                     create(method)
                         .solve(problem(operator(method)), ORACLE.model(manager, method), context));
         assertEquals(ErrorKind.CANCELLED, stopped.kind());
-        if (!whenCancelled) {
+        if (!kept) {
           assertSame(
               stopped, assertThrows(PriorArtException.class, () -> context.bestInstead(stopped)));
           continue;
