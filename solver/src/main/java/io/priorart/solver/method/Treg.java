@@ -3,6 +3,7 @@ package io.priorart.solver.method;
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDList;
 import ai.djl.ndarray.NDManager;
+import io.priorart.solver.Conditioning;
 import io.priorart.solver.LatentDiffusionModel;
 import io.priorart.solver.LinearOperator;
 import io.priorart.solver.NoiseSchedule;
@@ -13,11 +14,13 @@ import io.priorart.solver.Problem;
 import io.priorart.solver.SolveContext;
 import io.priorart.solver.SolverMethod;
 import io.priorart.solver.SolverMethod.Need;
+import io.priorart.solver.TensorScope;
 import io.priorart.solver.TimestepSpacing;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.stream.IntStream;
 
 /**
  * Regularisation by texts (Kim et al., ICLR 2025, arXiv 2311.15658, algorithm 1): sampling guided
@@ -35,10 +38,15 @@ import java.util.Set;
  * (the noise's variance adds up to {@code 1-a}), and DDIM (eta = 0) at the other steps. The result
  * is the decoded last estimate. No gradients.
  *
- * <p>Prompt, negative prompt and guidance scale are the solve's. The paper's adaptive negation
- * moves the negative prompt's embedding away from an image embedding of {@code x}: that needs the
- * image tower that belongs to the text encoder, which checkpoints for sampling do not carry, so the
- * negative prompt stays as it is given.
+ * <p>Prompt, negative prompt and guidance scale are the solve's. Adaptive negation ({@code
+ * negation}): after a data step the released code takes ten steps of Adam that lower the inner
+ * product {@code <f, u_t>} of the negative prompt's tokens {@code u_t} with an embedding {@code f}
+ * of the picture {@code x}. That gradient is constant, so Adam moves each token by {@code -10
+ * negation sign(f)}, which is what is done here. {@code f} wants the image tower that belongs to
+ * the text encoder; checkpoints for sampling do not carry one. The substitute is what the prompt
+ * says of the picture: the mean over its tokens less the negative prompt's, {@code f = mean_t(c_t)
+ * - mean_t(u_t)}. It has effect where the guidance scale is not 1; without text there is nothing to
+ * negate.
  *
  * <p>Deviations, and why: {@code lambda} is a fraction of the measurement's variance in preset
  * {@code fast} ({@code weight}), because the paper's constant of 1e-4 fits the noise of a
@@ -59,7 +67,8 @@ public final class Treg extends LatentSolver {
           List.of(ProxDiffusion.TREG),
           Set.of(Need.MODEL, Need.LINEAR),
           Spec.class,
-          Map.of("fast", new Spec(50, 2, 1, 0, 30), "paper", new Spec(200, 3, 0.85, 1e-4, 0)),
+          Map.of(
+              "fast", new Spec(50, 2, 1, 0, 30, 0), "paper", new Spec(200, 3, 0.85, 1e-4, 0, 8e-4)),
           Treg::new);
 
   /**
@@ -71,6 +80,7 @@ public final class Treg extends LatentSolver {
    *     step without one
    * @param lambda of the data step; 0 takes {@code weight}
    * @param weight {@code lambda} in units of the measurement's variance
+   * @param negation learning rate of the adaptive negation; 0 for none
    */
   public record Spec(
       @Parameter(doc = "Denoiser evaluations", min = 1, max = 1000) int steps,
@@ -84,7 +94,14 @@ public final class Treg extends LatentSolver {
               max = 100)
           double lambda,
       @Parameter(doc = "The same relative to the measurement's own variance", min = 0, max = 1000)
-          double weight) {
+          double weight,
+      @Parameter(
+              doc =
+                  "Learning rate of the negative prompt's adaptive negation, against the prompt in"
+                      + " place of an image embedding; 0 for none",
+              min = 0,
+              max = 1)
+          double negation) {
     public Spec {
       if (lambda == 0 && weight == 0) {
         throw PriorArtException.badField("weight", "must be more than 0 where lambda is 0");
@@ -99,6 +116,11 @@ public final class Treg extends LatentSolver {
       }
     }
   }
+
+  /** Of the embedding's {@code [1, tokens, width]}. */
+  private static final int[] TOKENS = {1};
+
+  private static final int ADAM_STEPS = 10;
 
   private final Spec spec;
 
@@ -118,6 +140,11 @@ public final class Treg extends LatentSolver {
     NoiseSchedule schedule = model.schedule();
     int[] timesteps = schedule.timesteps(spec.steps(), TimestepSpacing.TRAILING);
     double lambda = spec.lambda() > 0 ? spec.lambda() : spec.weight() * y.sigma() * y.sigma();
+    Conditioning given = context.conditioning();
+    NDArray away = given.guided() && spec.negation() > 0 ? negation(given) : null;
+    if (away != null) {
+      away.attach(work);
+    }
     double[] gamma = new double[chains];
     Arrays.fill(gamma, Math.min(MAX_GAMMA, 1 / lambda));
     return new Steps() {
@@ -138,10 +165,9 @@ public final class Treg extends LatentSolver {
         double at = schedule.alphaBar(timesteps[i]);
         double as = last ? 1 : schedule.alphaBar(timesteps[i + 1]);
         context.checkpoint();
-        NDArray clean =
-            model.denoise(z.div(Math.sqrt(at)), Math.sqrt((1 - at) / at), context.conditioning());
+        NDArray clean = model.denoise(z.div(Math.sqrt(at)), Math.sqrt((1 - at) / at), negated(i));
         NDArray eps = z.sub(clean.mul(Math.sqrt(at))).div(Math.sqrt(1 - at));
-        if ((i + 1) % spec.every() != 0 && !last || i >= spec.until() * spec.steps()) {
+        if (!takesData(i, last)) {
           context.step(i + 1, timesteps.length);
           return new NDList(clean.mul(Math.sqrt(as)).add(eps.mul(Math.sqrt(1 - as))));
         }
@@ -160,11 +186,35 @@ public final class Treg extends LatentSolver {
         return new NDList(next.add(fresh.mul(Math.sqrt(as * (1 - as)))));
       }
 
+      /** What step {@code i} is told, after the data steps before it. */
+      private Conditioning negated(int i) {
+        if (away == null) {
+          return given;
+        }
+        long dataSteps = IntStream.range(0, i).filter(k -> takesData(k, false)).count();
+        return given.withNegative(given.negative().add(away.mul(dataSteps)));
+      }
+
       @Override
       public NDArray pictures(NDList state) {
         context.checkpoint();
         return model.decode(state.get(0));
       }
     };
+  }
+
+  private boolean takesData(int i, boolean last) {
+    return ((i + 1) % spec.every() == 0 || last) && i < spec.until() * spec.steps();
+  }
+
+  /** What a data step adds to each token of the negative prompt. */
+  private NDArray negation(Conditioning text) {
+    return TensorScope.only(
+        () ->
+            text.positive()
+                .mean(TOKENS, true)
+                .sub(text.negative().mean(TOKENS, true))
+                .sign()
+                .mul(-ADAM_STEPS * spec.negation()));
   }
 }

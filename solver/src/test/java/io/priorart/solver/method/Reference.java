@@ -665,7 +665,7 @@ final class Reference {
     return x;
   }
 
-  /** TReg, algorithm 1, without adaptive negation. */
+  /** TReg, algorithm 1, without text; adaptive negation is {@link AdaptiveNegationTest}'s. */
   double[] treg(Treg.Spec spec, SplittableRandom random) {
     int n = spec.steps();
     int[] t = trailing(n);
