@@ -15,9 +15,11 @@ import io.priorart.solver.SolveContext;
 import io.priorart.solver.SolverMethod;
 import io.priorart.solver.SolverMethod.Need;
 import io.priorart.solver.operator.ConjugateGradient;
+import io.priorart.solver.operator.Gmres;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.function.UnaryOperator;
 
 /**
  * Moment-matching posterior sampling (Rozet et al., "Learning Diffusion Priors from Observations by
@@ -28,7 +30,7 @@ import java.util.Set;
  *
  * <pre>
  *   x0  = denoise(x, sigma)
- *   u   : (sigma_y^2 I + A V A^T) u = y - A x0          conjugate gradients
+ *   u   : (sigma_y^2 I + A V A^T) u = y - A x0          conjugate gradients or GMRES
  *   x0' = x0 + V A^T u
  *   x   = x0' + sigma_next ( sqrt(1 - zeta) (x - x0') / sigma + sqrt(zeta) xi ),
  *         zeta = eta^2 (1 - sigma_next^2 / sigma^2)
@@ -41,7 +43,9 @@ import java.util.Set;
  * <p>Deviation, and why: noise levels on the grid of Karras et al. (arXiv 2206.00364, eq. 5)
  * between the prior's own bounds instead of equal ratios from 1e-3 to 1e2, which the bundled prior
  * was not trained on. The pullback stands for the product with {@code J}, as in the paper: they are
- * equal for an exact denoiser.
+ * equal for an exact denoiser. A trained one's Jacobian is not quite symmetric, which conjugate
+ * gradients take for granted and GMRES does not ({@code krylov}; the authors' benchmark, where
+ * {@code paper}'s figures are from, takes GMRES).
  */
 public final class Mmps extends LatentSolver {
   private static final double TOLERANCE = 1e-3;
@@ -61,15 +65,24 @@ public final class Mmps extends LatentSolver {
           Set.of(Need.MODEL, Need.LINEAR, Need.PIXEL_SPACE, Need.DENOISER_GRADIENT),
           Spec.class,
           Map.of(
-              "fast", new Spec(20, 1, 1, 8, 0.01),
-              "paper", new Spec(100, 5, 1, 1000, 0.001)),
+              "fast", new Spec(20, 1, Krylov.CG, 1, 8, 0.01),
+              "paper", new Spec(100, 5, Krylov.GMRES, 1, 1000, 0.001)),
           Mmps::new);
+
+  /** How the linear system of a step is solved. */
+  public enum Krylov {
+    /** {@link ConjugateGradient}. */
+    CG,
+    /** {@link Gmres}. */
+    GMRES
+  }
 
   /**
    * Parameters.
    *
    * @param steps denoiser evaluations
-   * @param iterations of the conjugate gradients at most, a pullback each
+   * @param iterations of the linear system at most, a pullback each
+   * @param krylov how it is solved
    * @param eta how much of the diffusion's own noise is drawn anew at each step
    * @param startSigma first noise level, lowered to the checkpoint's largest
    * @param endSigma last noise level, raised to the checkpoint's smallest
@@ -77,10 +90,12 @@ public final class Mmps extends LatentSolver {
   public record Spec(
       @Parameter(doc = "Denoiser evaluations", min = 1, max = 1000) int steps,
       @Parameter(
-              doc = "Conjugate gradient iterations of a step, a denoiser pullback each",
+              doc = "Iterations of a step's linear system, a denoiser pullback each",
               min = 1,
               max = 100)
           int iterations,
+      @Parameter(doc = "How it is solved: gmres does not ask for a symmetric Jacobian")
+          Krylov krylov,
       @Parameter(
               doc = "Fresh noise: 0 follows the probability flow, 1 is the diffusion backwards",
               min = 0,
@@ -165,17 +180,19 @@ public final class Mmps extends LatentSolver {
       NDArray residual = y.residual(at.value());
       double noise = y.sigma() * y.sigma();
       double variance = sigma * sigma;
+      UnaryOperator<NDArray> system =
+          v -> operator.apply(at.pullback(operator.adjoint(v))).mul(variance).add(v.mul(noise));
       NDArray u =
-          new ConjugateGradient(TOLERANCE, spec.iterations())
-              .solve(
-                  v ->
-                      operator
-                          .apply(at.pullback(operator.adjoint(v)))
-                          .mul(variance)
-                          .add(v.mul(noise)),
-                  residual,
-                  context::checkpoint)
-              .value();
+          switch (spec.krylov()) {
+            case CG ->
+                new ConjugateGradient(TOLERANCE, spec.iterations())
+                    .solve(system, residual, context::checkpoint)
+                    .value();
+            case GMRES ->
+                new Gmres(TOLERANCE, spec.iterations())
+                    .solve(system, residual, context::checkpoint)
+                    .value();
+          };
       context.checkpoint();
       return at.value().add(at.pullback(operator.adjoint(u)).mul(variance));
     }

@@ -29,6 +29,10 @@ public record ConjugateGradient(double tolerance, int maxIterations) {
   public record Result(NDArray value, int iterations, double relativeResidual) {}
 
   public ConjugateGradient {
+    requireBounds(tolerance, maxIterations);
+  }
+
+  static void requireBounds(double tolerance, int maxIterations) {
     if (!(tolerance > 0 && tolerance < 1)) {
       throw PriorArtException.badField("tolerance", "must be between 0 and 1, was " + tolerance);
     }
@@ -99,12 +103,13 @@ public record ConjugateGradient(double tolerance, int maxIterations) {
     return new Result(value, iterations[0], reached[0]);
   }
 
-  private static double relative(double[] squared, double[] scale) {
+  /** Of the picture that is worst. */
+  static double relative(double[] squared, double[] scale) {
     double worst = 0;
     for (int n = 0; n < scale.length; n++) {
       if (!Double.isFinite(squared[n]) || !Double.isFinite(scale[n])) {
         throw new PriorArtException(
-            ErrorKind.DIVERGED, "non-finite values in the conjugate gradients of a data step");
+            ErrorKind.DIVERGED, "non-finite values in the linear system of a data step");
       }
       if (squared[n] > 0) {
         worst = Math.max(worst, scale[n] > 0 ? squared[n] / scale[n] : Double.POSITIVE_INFINITY);
@@ -114,7 +119,7 @@ public record ConjugateGradient(double tolerance, int maxIterations) {
   }
 
   /** One inner product for each picture. */
-  private static double[] dot(NDArray a, NDArray b) {
+  static double[] dot(NDArray a, NDArray b) {
     int pictures = Math.toIntExact(a.getShape().get(0));
     double[] dots = new double[pictures];
     try (TensorScope scope = new TensorScope()) {
@@ -126,7 +131,8 @@ public record ConjugateGradient(double tolerance, int maxIterations) {
     return dots;
   }
 
-  private static NDArray perPicture(double[] factors, NDArray like) {
+  /** A factor for each picture of {@code like}. */
+  static NDArray perPicture(double[] factors, NDArray like) {
     float[] values = new float[factors.length];
     for (int n = 0; n < values.length; n++) {
       values[n] = (float) factors[n];

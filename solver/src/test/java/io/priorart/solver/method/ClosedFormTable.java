@@ -37,7 +37,11 @@ class ClosedFormTable {
       if (method == Mmps.METHOD) {
         settings.add(preset(Mmps.METHOD, "fast"));
         settings.add(
-            with(Mmps.METHOD, "300 steps", new Mmps(new Mmps.Spec(300, 8, 1, 1000, 0.001)), true));
+            with(
+                Mmps.METHOD,
+                "300 steps",
+                new Mmps(new Mmps.Spec(300, 8, Mmps.Krylov.CG, 1, 1000, 0.001)),
+                true));
       } else if (method == Daps.METHOD) {
         settings.add(preset(Daps.METHOD, "latent"));
         Daps exact = new Daps(new Daps.Spec(100, 1, 0, 1, 0, 0, 10, 0.02));

@@ -358,10 +358,16 @@ class OracleTest {
     check(6, 512, new Mmps(spec), (reference, random) -> reference.mmps(spec, random));
   }
 
+  @Test
+  void mmpsByGmres() {
+    Mmps.Spec spec = new Mmps.Spec(20, 2, Mmps.Krylov.GMRES, 1, 8, 0.01);
+    check(6, 512, new Mmps(spec), (reference, random) -> reference.mmps(spec, random));
+  }
+
   /** On a Gaussian prior nothing is approximated but the steps. */
   @Test
   void mmpsReachesThePosterior() {
-    Mmps.Spec spec = new Mmps.Spec(300, 8, 1, 1000, 0.001);
+    Mmps.Spec spec = new Mmps.Spec(300, 8, Mmps.Krylov.CG, 1, 1000, 0.001);
     for (int seed = 0; seed < 4; seed++) {
       GaussianOracle oracle = new GaussianOracle(seed);
       GaussianOracle.Statistics reached =

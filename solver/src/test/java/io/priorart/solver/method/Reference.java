@@ -256,7 +256,37 @@ final class Reference {
     return mu;
   }
 
-  /** MMPS with the linear system solved by as many conjugate gradients. */
+  private static double[] conjugateGradients(double[][] system, double[] b, int iterations) {
+    double[] u = new double[b.length];
+    double[] r = b;
+    double[] p = r;
+    double goal = 1e-6 * dot(r, r);
+    for (int k = 0; k < iterations && dot(r, r) > goal; k++) {
+      double[] q = times(system, p);
+      double alpha = dot(r, r) / dot(p, q);
+      u = plus(u, alpha, p);
+      double[] left = plus(r, -alpha, q);
+      p = plus(left, dot(left, left) / dot(r, r), p);
+      r = left;
+    }
+    return u;
+  }
+
+  /** Of {@code b, M b, M^2 b, ...} by normal equations, as far as conjugate gradients would go. */
+  private static double[] leastResidual(double[][] system, double[] b, int iterations) {
+    double[][] powers = new double[iterations][];
+    double[][] images = new double[iterations][];
+    for (int k = 0; k < iterations; k++) {
+      double[] next = k == 0 ? b : images[k - 1];
+      powers[k] = scaled(next, 1 / Math.sqrt(dot(next, next)));
+      images[k] = times(system, powers[k]);
+    }
+    double[][] gram = times(images, transpose(images));
+    double[] weights = times(Matrices.inverse(gram), times(images, b));
+    return times(transpose(powers), weights);
+  }
+
+  /** MMPS with the linear system solved by as many iterations. */
   double[] mmps(Mmps.Spec spec, SplittableRandom random) {
     double[][] prior = times(oracle.codec, times(oracle.covariance, transpose(oracle.codec)));
     double[] centre = times(oracle.codec, oracle.mean);
@@ -270,22 +300,15 @@ final class Reference {
       double[][] gain =
           pictureGains.computeIfAbsent(sigma, s -> GaussianLatentModel.gain(prior, s));
       double[] mean = plus(centre, 1, times(gain, plus(x, -1, centre)));
-      double[] u = new double[GaussianOracle.M];
-      double[] r = misfit(mean);
-      double[] p = r;
-      double goal = 1e-6 * dot(r, r);
-      for (int k = 0; k < spec.iterations() && dot(r, r) > goal; k++) {
-        double[] q =
-            plus(
-                scaled(p, noise),
-                sigma * sigma,
-                times(oracle.a, times(transpose(gain), times(back, p))));
-        double alpha = dot(r, r) / dot(p, q);
-        u = plus(u, alpha, p);
-        double[] left = plus(r, -alpha, q);
-        p = plus(left, dot(left, left) / dot(r, r), p);
-        r = left;
-      }
+      double[][] system =
+          Matrices.plus(
+              Matrices.diagonal(GaussianOracle.M, k -> noise),
+              sigma * sigma,
+              times(oracle.a, times(transpose(gain), back)));
+      double[] u =
+          spec.krylov() == Mmps.Krylov.CG
+              ? conjugateGradients(system, misfit(mean), spec.iterations())
+              : leastResidual(system, misfit(mean), spec.iterations());
       double[] clean = plus(mean, sigma * sigma, times(transpose(gain), times(back, u)));
       if (i == n - 1) {
         return clean;

@@ -169,7 +169,7 @@ class ReferenceSolversTest {
   void mmps() throws IOException {
     Run run = Run.read("mmps");
     requireLevels(run, 20);
-    compare(run, new Mmps(new Mmps.Spec(20, run.iterations, 1, 1000, 0.02)));
+    compare(run, new Mmps(new Mmps.Spec(20, run.iterations, Mmps.Krylov.CG, 1, 1000, 0.02)));
   }
 
   @Test

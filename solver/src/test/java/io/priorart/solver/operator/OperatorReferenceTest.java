@@ -16,6 +16,7 @@ import io.priorart.solver.NoiseSource;
 import io.priorart.solver.OperatorKind;
 import io.priorart.solver.PriorArtException;
 import java.util.List;
+import java.util.function.UnaryOperator;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -386,6 +387,43 @@ class OperatorReferenceTest {
                   () -> {
                     throw new IllegalStateException("cancelled");
                   }));
+    }
+  }
+
+  /** Skew parts that conjugate gradients cannot take; each picture as if alone. */
+  @Test
+  void gmresSolvesWhatIsNotSymmetric() {
+    try (NDManager manager = NDManager.newBaseManager()) {
+      NDArray matrix =
+          manager.create(
+              new float[] {4, 1, 0, -2, -1, 3, 2, 0, 0, -2, 5, 1, 2, 0, -1, 6}, new Shape(4, 4));
+      UnaryOperator<NDArray> times = v -> v.matMul(matrix);
+      NDArray b = manager.create(new float[] {1, 2, 3, 4, 0, -1, 0, 2}, new Shape(2, 4));
+      ConjugateGradient.Result whole = new Gmres(1e-5, 4).solve(times, b, () -> {});
+      assertArrayEquals(b.toFloatArray(), times.apply(whole.value()).toFloatArray(), 1e-4f);
+      assertTrue(whole.relativeResidual() < 1e-5);
+      double before = 1;
+      for (int k = 1; k < 4; k++) {
+        double[] left = new double[2];
+        for (int n = 0; n < 2; n++) {
+          NDArray own = b.get(n + ":" + (n + 1));
+          NDArray alone = new Gmres(1e-5, k).solve(times, own, () -> {}).value();
+          NDArray together = new Gmres(1e-5, k).solve(times, b, () -> {}).value();
+          assertArrayEquals(
+              alone.toFloatArray(), together.get(n + ":" + (n + 1)).toFloatArray(), 1e-5f);
+          left[n] = own.sub(times.apply(alone)).norm().getFloat() / own.norm().getFloat();
+        }
+        double worst = Math.max(left[0], left[1]);
+        assertTrue(worst < before, k + ": " + worst);
+        assertEquals(worst, new Gmres(1e-5, k).solve(times, b, () -> {}).relativeResidual(), 1e-4);
+        before = worst;
+      }
+      NDArray none = manager.zeros(new Shape(1, 4));
+      assertEquals(0, new Gmres(1e-5, 4).solve(times, none, () -> {}).iterations());
+      assertThrows(
+          PriorArtException.class,
+          () -> new Gmres(1e-5, 4).solve(v -> v.mul(Float.NaN), b, () -> {}));
+      assertThrows(PriorArtException.class, () -> new Gmres(1e-5, 0));
     }
   }
 
