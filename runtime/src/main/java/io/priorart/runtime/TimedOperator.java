@@ -99,6 +99,11 @@ class TimedOperator implements ForwardOperator {
     }
 
     @Override
+    public boolean damps() {
+      return operator.damps();
+    }
+
+    @Override
     public double norm() {
       return timed(operator::norm);
     }

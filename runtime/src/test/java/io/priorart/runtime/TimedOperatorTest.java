@@ -1,5 +1,6 @@
 package io.priorart.runtime;
 
+import static org.junit.jupiter.api.Assertions.assertDoesNotThrow;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertInstanceOf;
@@ -14,6 +15,7 @@ import io.priorart.solver.ForwardOperator;
 import io.priorart.solver.HostTensor;
 import io.priorart.solver.LinearOperator;
 import io.priorart.solver.Linearization;
+import java.lang.reflect.Method;
 import org.junit.jupiter.api.Test;
 
 /** What is passed on, and what is counted. */
@@ -112,6 +114,17 @@ class TimedOperatorTest {
         assertEquals(operator.adjoint(x), at.pullback(x));
       }
       assertTrue(timed.seconds() >= before + 2 * PAUSE, "value and pullback");
+    }
+  }
+
+  /** An answer by default would be the wrapper's own, not the operator's. */
+  @Test
+  void nothingIsAnsweredByDefault() {
+    Class<?> wrapper = TimedOperator.of(new SlowLinear()).getClass();
+    for (Method method : LinearOperator.class.getMethods()) {
+      Method own =
+          assertDoesNotThrow(() -> wrapper.getMethod(method.getName(), method.getParameterTypes()));
+      assertFalse(own.isDefault(), method.getName());
     }
   }
 

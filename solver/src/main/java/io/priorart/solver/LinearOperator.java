@@ -16,6 +16,15 @@ public interface LinearOperator extends ForwardOperator {
   NDArray pseudoInverse(NDArray y, double rcond);
 
   /**
+   * Whether {@link #pseudoInverse} damps small singular values instead of cutting them off. Then
+   * {@code A+ A} is no projection, and {@code x + A+ (y - A x)} repeated comes near the plain
+   * inverse.
+   */
+  default boolean damps() {
+    return false;
+  }
+
+  /**
    * {@code argmin_u 1/2 ||u - x||^2 + gamma/2 ||A u - y||^2}, that is {@code (I + gamma A^T A)^-1
    * (x + gamma A^T y)}.
    *

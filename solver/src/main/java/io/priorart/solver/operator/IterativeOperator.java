@@ -42,6 +42,11 @@ abstract class IterativeOperator implements LinearOperator {
     return TensorScope.only(() -> proximal(zeros(y), y, 1 / (damping * damping)));
   }
 
+  @Override
+  public final boolean damps() {
+    return true;
+  }
+
   private NDArray zeros(NDArray y) {
     return y.getManager().zeros(new Shape(y.getShape().get(0)).addAll(imageShape()));
   }

@@ -502,6 +502,31 @@ class OracleTest {
     }
   }
 
+  /** Part of the way at each of the steps, which is not what the projection gives. */
+  @Test
+  void mcgWithoutAProjection() {
+    Mcg.Spec spec = new Mcg.Spec(100, 0.015, 0.1, false);
+    for (int seed = 0; seed < 4; seed++) {
+      GaussianOracle oracle = new GaussianOracle(seed);
+      Reference reference = new Reference(oracle);
+      DenseOperator damping =
+          new DenseOperator(GaussianLatentModel.IMAGE, GaussianOracle.MEASURED, oracle.a) {
+            @Override
+            public boolean damps() {
+              return true;
+            }
+          };
+      double most = spec.steps() * Math.pow(spec.rcond() * damping.norm(), 2);
+      GaussianOracle.Statistics target =
+          reference.statistics(
+              REFERENCE_CHAINS, 77 + seed, random -> reference.mcg(spec, most, random));
+      GaussianOracle.Statistics reached = run(oracle, damping, new Mcg(spec), 256, seed, true);
+      assertTrue(
+          reached.worseThan(target).isEmpty(), "seed " + seed + ": " + reached.worseThan(target));
+      assertFails(run(oracle, oracle.operator(), new Mcg(spec), 256, seed, true), target, "a cut");
+    }
+  }
+
   /** The second is so short that its chains still differ by more than float32 does. */
   @Test
   void psld() {

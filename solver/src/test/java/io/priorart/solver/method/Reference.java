@@ -855,6 +855,17 @@ final class Reference {
 
   /** MCG, algorithm 1, on the prior of pictures. */
   double[] mcg(Mcg.Spec spec, SplittableRandom random) {
+    return mcg(spec, 0, random);
+  }
+
+  /**
+   * The same with {@code A^T (A A^T + damping I)^-1} in place of {@code A^+}.
+   *
+   * @param damping squared singular value
+   */
+  double[] mcg(Mcg.Spec spec, double damping, SplittableRandom random) {
+    double[][] damped = plus(gram, damping, diagonal(GaussianOracle.M, i -> 1));
+    double[][] inverse = times(back, inverse(damped));
     int n = spec.steps();
     int[] t = trailing(n);
     double[] x = normal(random, GaussianOracle.D);
@@ -873,8 +884,8 @@ final class Reference {
       if (i < n - 1) {
         data = plus(data, Math.sqrt(1 - s), times(oracle.a, normal(random, GaussianOracle.D)));
       }
-      double[] off = plus(moved, -1, pseudoInverse(times(oracle.a, moved)));
-      x = plus(off, 1, pseudoInverse(data));
+      double[] off = plus(moved, -1, times(inverse, times(oracle.a, moved)));
+      x = plus(off, 1, times(inverse, data));
     }
     return x;
   }
