@@ -19,7 +19,7 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
-import org.junit.jupiter.params.provider.ValueSource;
+import org.junit.jupiter.params.provider.CsvSource;
 
 /**
  * {@code invert}, {@code edit} and {@code interpolate} as a user types them, on tiny checkpoints.
@@ -202,8 +202,15 @@ class InversionCommandsTest {
   }
 
   @ParameterizedTest
-  @ValueSource(strings = {"sdxl", "lcm", "ddpm", "inpainting", "sd3"})
-  void otherFamiliesAreInvertedToo(String family) throws IOException {
+  @CsvSource({
+    "sdxl, fixed-point-inversion",
+    "lcm, fixed-point-inversion",
+    "lcm, rnri",
+    "ddpm, fixed-point-inversion",
+    "inpainting, fixed-point-inversion",
+    "sd3, fixed-point-inversion",
+  })
+  void otherFamiliesAreInvertedToo(String family, String method) throws IOException {
     JsonNode report =
         Cli.run(
                 "invert",
@@ -215,7 +222,7 @@ class InversionCommandsTest {
                 "--steps",
                 "3",
                 "--method",
-                "fixed-point-inversion",
+                method,
                 "--json")
             .json();
     assertTrue(Double.isFinite(report.path("reconstruction").path("latent_error_db").asDouble()));

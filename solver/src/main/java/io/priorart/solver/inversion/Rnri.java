@@ -43,6 +43,9 @@ import java.util.Set;
  *       one is no root of the sampler's step.
  *   <li>The released code detaches the network, so that its derivative is a sign and the prior has
  *       none; not followed.
+ *   <li>The paper's prompt-aware adjustment of the encoding is left out: the released code has
+ *       none, its formula could not be had where this was written, and it changes the picture that
+ *       comes back, which is what an inversion is measured by.
  * </ul>
  */
 public final class Rnri extends StepwiseInverter {
