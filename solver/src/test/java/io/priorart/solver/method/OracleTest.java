@@ -230,6 +230,7 @@ class OracleTest {
         assertTrue(distance(oracle, new Deaf(oracle), spec, expected) > 0.05);
         double[] prior = Matrices.times(oracle.codec, oracle.mean);
         assertTrue(relative(prior, expected[0]) > 0.05);
+        assertTrue(relative(pseudoInversePicture(oracle), expected[0]) > 0.05);
       }
     }
   }
@@ -292,6 +293,7 @@ class OracleTest {
       assertTrue(relative(lpn(oracle, new Deaf(oracle), fast)[0], expected) > 0.05);
       double[] prior = Matrices.times(oracle.codec, oracle.mean);
       assertTrue(relative(prior, expected) > 0.05);
+      assertTrue(relative(pseudoInversePicture(oracle), expected) > 0.05);
       double[][] converged = lpn(oracle, oracle.operator(), new Lpn.Spec(400, 1));
       assertEquals(0, oracle.statistics(converged).bias(), 0.01, "seed " + seed);
     }
@@ -653,11 +655,15 @@ class OracleTest {
   }
 
   private static GaussianOracle.Statistics pseudoInverse(GaussianOracle oracle) {
+    return oracle.statistics(new double[][] {pseudoInversePicture(oracle)});
+  }
+
+  private static double[] pseudoInversePicture(GaussianOracle oracle) {
     try (NDManager manager = NDManager.newBaseManager()) {
       NDArray x =
           new PseudoInverse(PseudoInverse.METHOD.defaults())
               .solve(oracle.problem(), null, SolveContext.of(manager, 0));
-      return oracle.statistics(GaussianOracle.samples(x));
+      return GaussianOracle.samples(x)[0];
     }
   }
 

@@ -57,6 +57,27 @@ class SolverContractTest {
     return methods().filter(m -> m.needs().contains(Need.MODEL));
   }
 
+  /** What differs from preset {@code fast} in more than numbers, too. */
+  static Stream<SolverMethod<?>> modelMethodsAndLatentPresets() {
+    return Stream.concat(
+        modelMethods(),
+        modelMethods()
+            .filter(m -> m.presets().containsKey("latent"))
+            .map(SolverContractTest::ofLatentPreset));
+  }
+
+  private static <P extends Record> SolverMethod<P> ofLatentPreset(SolverMethod<P> m) {
+    P latent = m.presets().get("latent");
+    return new SolverMethod<>(
+        m.id() + " latent",
+        m.summary(),
+        m.citations(),
+        m.needs(),
+        m.spec(),
+        Map.of("fast", latent, "paper", latent),
+        m.create());
+  }
+
   /** Averages of 2x2 pixels, noting how many arrays the solve holds each time it is applied. */
   private static class Average extends DenseOperator {
     private final List<Integer> held;
@@ -255,7 +276,7 @@ class SolverContractTest {
 
   /** Alone and in a batch, to what float32 sums in another order leave of it. */
   @ParameterizedTest
-  @MethodSource("modelMethods")
+  @MethodSource("modelMethodsAndLatentPresets")
   void aSampleOfABatchIsThatOfItsSeed(SolverMethod<?> method) {
     float[] batch = solveBatch(method, 7, 3);
     assertArrayEquals(batch, solveBatch(method, 7, 3));
@@ -263,6 +284,9 @@ class SolverContractTest {
       float[] own = Arrays.copyOfRange(batch, 16 * k, 16 * (k + 1));
       assertArrayEquals(solve(method, 7 + k), own, 1e-3f, "sample " + k);
     }
+    float[] second = Arrays.copyOfRange(batch, 16, 32);
+    float[] first = Arrays.copyOf(solveBatch(method, 8, 3), 16);
+    assertArrayEquals(second, first, "at another place of an equally large batch");
   }
 
   private static float[] solveBatch(SolverMethod<?> method, long seed, int samples) {
@@ -307,7 +331,7 @@ class SolverContractTest {
   }
 
   @ParameterizedTest
-  @MethodSource("modelMethods")
+  @MethodSource("modelMethodsAndLatentPresets")
   void goesOnFromAnyStateToTheSameBits(SolverMethod<?> method) {
     Kept whole = new Kept(null);
     float[] expected = solveKeeping(method, whole);
