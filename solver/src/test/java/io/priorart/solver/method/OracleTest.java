@@ -483,8 +483,10 @@ class OracleTest {
 
   @Test
   void sitcom() {
-    Sitcom.Spec spec = new Sitcom.Spec(12, 8, 0.05, 0.1);
-    check(4, 256, new Sitcom(spec), (reference, random) -> reference.sitcom(spec, random));
+    for (Sitcom.Spec spec :
+        new Sitcom.Spec[] {new Sitcom.Spec(12, 8, 0.05, 0.1), Sitcom.METHOD.defaults()}) {
+      check(4, 256, new Sitcom(spec), (reference, random) -> reference.sitcom(spec, random));
+    }
   }
 
   /** zeta as small as {@link #dps} has it, for the same reason. */
@@ -493,7 +495,9 @@ class OracleTest {
     List<Class<?>> pictures = new ArrayList<>(METHODS_OF_PICTURES);
     pictures.add(Mcg.class);
     for (Mcg.Spec spec :
-        new Mcg.Spec[] {new Mcg.Spec(100, 0.015, 0.01, false), new Mcg.Spec(100, 1, 0.01, true)}) {
+        new Mcg.Spec[] {
+          new Mcg.Spec(100, 0.015, 0.01, false), Mcg.METHOD.presets().get("latent")
+        }) {
       check(
           4,
           256,
@@ -529,7 +533,10 @@ class OracleTest {
     }
   }
 
-  /** The second is so short that its chains still differ by more than float32 does. */
+  /**
+   * The second is preset {@code fast} so short that its chains still differ by more than float32
+   * does.
+   */
   @Test
   void psld() {
     for (Psld.Spec spec :
