@@ -6,6 +6,7 @@ import io.priorart.runtime.image.Picture;
 import io.priorart.runtime.image.PictureFiles;
 import io.priorart.runtime.image.PictureFormat;
 import io.priorart.runtime.image.PictureInfo;
+import io.priorart.solver.Noise;
 import io.priorart.solver.PriorArtException;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -153,6 +154,12 @@ public final class FileRestorer {
               "the measurement is more detailed than the declared operator lets through: was the"
                   + " blur weaker?");
       case PLAUSIBLE, UNKNOWN -> {}
+    }
+    if (request.noise() instanceof Noise.Poisson && Restorer.takesEvenNoise(request.solver())) {
+      warnings.add(
+          request.solver()
+              + " takes counted light's noise at its mean variance; cdim weighs each pixel by its"
+              + " own");
     }
     List<Restorer.Sample> samples = restoration.samples();
     for (int k = 0; k < samples.size(); k++) {

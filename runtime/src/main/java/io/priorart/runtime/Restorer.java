@@ -272,6 +272,11 @@ public final class Restorer {
         "this model takes no text; leave prompts and guidance scale out or take another model");
   }
 
+  /** Whether a solver takes noise to be the same everywhere. */
+  static boolean takesEvenNoise(String solver) {
+    return SOLVERS.byId(solver).needs().contains(SolverMethod.Need.EVEN_NOISE);
+  }
+
   /** Whether a prior serves a solver. */
   public static boolean fits(String solver, PriorTraits prior) {
     try {

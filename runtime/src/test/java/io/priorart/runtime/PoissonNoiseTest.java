@@ -1,6 +1,7 @@
 package io.priorart.runtime;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -9,6 +10,8 @@ import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.Shape;
 import io.priorart.models.engine.ScriptModule;
 import io.priorart.runtime.image.Picture;
+import io.priorart.runtime.image.PictureFiles;
+import io.priorart.runtime.image.PictureFormat;
 import io.priorart.solver.HostTensor;
 import io.priorart.solver.Noise;
 import io.priorart.solver.PriorArtException;
@@ -95,20 +98,7 @@ class PoissonNoiseTest {
       NDArray truth = flat(0.4).pixels().to(manager);
       assertEquals(1, FinalDataStep.ratio(problem, truth), 0.03);
     }
-    Restorer.Request request =
-        new Restorer.Request(
-            List.of(new OperatorRequest("identity", Map.of())),
-            new Noise.Poisson(25),
-            "tv",
-            "fast",
-            Map.of(),
-            null,
-            true,
-            Prompt.NONE,
-            0,
-            1,
-            0,
-            0);
+    Restorer.Request request = request(new Noise.Poisson(25), "tv");
     Restorer.Restoration restored =
         Restorer.restore(
             d.measurement(),
@@ -121,5 +111,41 @@ class PoissonNoiseTest {
             Stopping.never());
     assertEquals(Math.sqrt(0.4 / 25), restored.sigma(), 2e-3);
     assertTrue(restored.samples().get(0).verdict().ratioAfter() <= 1.05);
+  }
+
+  private static Restorer.Request request(Noise noise, String solver) {
+    return new Restorer.Request(
+        List.of(new OperatorRequest("identity", Map.of())),
+        noise,
+        solver,
+        "fast",
+        Map.of(),
+        null,
+        true,
+        Prompt.NONE,
+        0,
+        1,
+        0,
+        0);
+  }
+
+  /** Not each solver can weigh each pixel, but each says so. */
+  @Test
+  void aSolverThatTakesTheMeanVarianceWarns() {
+    PictureFormat tiff = PictureFormat.of(Path.of("y.tif"));
+    byte[] y = PictureFiles.encode(degraded(0.4, 25, "identity").measurement(), tiff);
+    for (Noise noise : List.of(new Noise.Poisson(25), Noise.ofSigma(0.1))) {
+      List<String> warnings =
+          FileRestorer.restore(
+                  new FileRestorer.Job("y.tif", y, request(noise, "tv"), tiff, 0, false, ""),
+                  () -> null,
+                  RestoreListener.NONE,
+                  Stopping.never())
+              .warnings();
+      boolean told = warnings.stream().anyMatch(w -> w.contains("at its mean variance"));
+      assertEquals(noise instanceof Noise.Poisson, told, warnings.toString());
+    }
+    assertTrue(Restorer.takesEvenNoise("mmps"));
+    assertFalse(Restorer.takesEvenNoise("cdim"));
   }
 }

@@ -53,7 +53,17 @@ public record SolverMethod<P extends Record>(
     /** A text-conditioned checkpoint. */
     TEXT,
     /** A prior that is sampled in a few steps, such as a consistency model. */
-    FEW_STEP
+    FEW_STEP,
+    /**
+     * Noise of one variance. Counted light is taken at its mean variance, which the result's
+     * warnings say.
+     */
+    EVEN_NOISE,
+    /**
+     * Networks in float32. Without it bfloat16 will do: what is summed up over iterations, linear
+     * systems and tuned embeddings, is float32 outside of the networks anyway.
+     */
+    FLOAT32
   }
 
   public SolverMethod {

@@ -41,7 +41,7 @@ public final class OpenCvDenoising implements InverseSolver {
                   "CVPR",
                   2005,
                   "")),
-          Set.of(SolverMethod.Need.LINEAR),
+          Set.of(SolverMethod.Need.LINEAR, SolverMethod.Need.EVEN_NOISE),
           Spec.class,
           Map.of("fast", new Spec(0.8, false), "paper", new Spec(0.8, false)),
           OpenCvDenoising::new);

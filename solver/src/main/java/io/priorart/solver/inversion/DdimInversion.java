@@ -34,7 +34,7 @@ public final class DdimInversion extends StepwiseInverter {
           "ddim-inversion",
           "DDIM backwards: one evaluation a step, with the error of its assumption",
           List.of(DDIM),
-          Set.of(Need.MODEL),
+          Set.of(Need.MODEL, Need.FLOAT32),
           Spec.class,
           Map.of("fast", new Spec(20), "paper", new Spec(50)),
           DdimInversion::new);

@@ -33,7 +33,7 @@ public final class FixedPointInversion extends StepwiseInverter {
                   "ICCV",
                   2023,
                   "2309.04907")),
-          Set.of(Need.MODEL),
+          Set.of(Need.MODEL, Need.FLOAT32),
           Spec.class,
           Map.of("fast", new Spec(20, 4, 1e-4), "paper", new Spec(50, 11, 1e-6)),
           FixedPointInversion::new);

@@ -57,7 +57,7 @@ public final class NullText implements Inverter {
                   2023,
                   "2211.09794"),
               DdimInversion.DDIM),
-          Set.of(Need.MODEL, Need.TEXT, Need.TEXT_GRADIENT),
+          Set.of(Need.MODEL, Need.TEXT, Need.TEXT_GRADIENT, Need.FLOAT32),
           Spec.class,
           Map.of(
               "fast",

@@ -62,7 +62,7 @@ public final class Rnri extends StepwiseInverter {
                   "ICLR",
                   2025,
                   "2312.12540")),
-          Set.of(Need.MODEL, Need.DENOISER_GRADIENT),
+          Set.of(Need.MODEL, Need.DENOISER_GRADIENT, Need.FLOAT32),
           Spec.class,
           Map.of("fast", new Spec(20, 3, 1e-4, 0.1), "paper", new Spec(50, 2, 0, 0.1)),
           Rnri::new);

@@ -80,7 +80,7 @@ public final class Daps extends LatentSolver {
                   "CVPR",
                   2025,
                   "2407.01521")),
-          Set.of(Need.MODEL, Need.DECODER_GRADIENT),
+          Set.of(Need.MODEL, Need.DECODER_GRADIENT, Need.EVEN_NOISE),
           Spec.class,
           Map.of(
               "fast", new Spec(40, 1, 50, 0.2, 0, 0, 100, 0.02),

@@ -53,7 +53,7 @@ public final class DiffPir extends LatentSolver {
           "diffpir",
           "Half-quadratic splitting along the diffusion; pixel-space priors, no network gradients",
           List.of(CITATION),
-          Set.of(Need.MODEL, Need.LINEAR, Need.PIXEL_SPACE),
+          Set.of(Need.MODEL, Need.LINEAR, Need.PIXEL_SPACE, Need.EVEN_NOISE),
           Spec.class,
           Map.of(
               "fast", new Spec(20, 7, 1, 2, 0.02),

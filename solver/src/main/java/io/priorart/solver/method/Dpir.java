@@ -59,7 +59,7 @@ public final class Dpir extends LatentSolver {
                   "TPAMI",
                   2021,
                   "2008.13751")),
-          Set.of(Need.MODEL, Need.LINEAR, Need.PIXEL_SPACE),
+          Set.of(Need.MODEL, Need.LINEAR, Need.PIXEL_SPACE, Need.EVEN_NOISE),
           Spec.class,
           Map.of(
               "fast", new Spec(8, 0.23, 0.3, 0.02),

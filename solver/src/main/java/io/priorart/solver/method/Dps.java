@@ -62,7 +62,7 @@ public final class Dps extends LatentSolver {
                   "ICLR",
                   2023,
                   "2209.14687")),
-          Set.of(Need.MODEL, Need.DECODER_GRADIENT, Need.DENOISER_GRADIENT),
+          Set.of(Need.MODEL, Need.DECODER_GRADIENT, Need.DENOISER_GRADIENT, Need.EVEN_NOISE),
           Spec.class,
           Map.of(
               "fast", new Spec(100, 1, false),

@@ -89,7 +89,7 @@ public final class Flair extends LatentSolver {
                   "arXiv",
                   2025,
                   "2506.02680")),
-          Set.of(Need.MODEL, Need.LINEAR, Need.DECODER_GRADIENT),
+          Set.of(Need.MODEL, Need.LINEAR, Need.DECODER_GRADIENT, Need.EVEN_NOISE),
           Spec.class,
           Map.of(
               "fast", new Spec(20, 8, 0.3, 0.5, 0.18), "paper", new Spec(50, 15, 0.1, 0.5, 0.18)),

@@ -48,7 +48,7 @@ public final class Latino extends LatentSolver {
           "latino",
           "Few-step model and proximal data step in turns; for consistency models, no gradients",
           List.of(ProxDiffusion.LATINO),
-          Set.of(Need.MODEL, Need.LINEAR, Need.FEW_STEP),
+          Set.of(Need.MODEL, Need.LINEAR, Need.FEW_STEP, Need.EVEN_NOISE),
           Spec.class,
           Map.of("fast", new Spec(8), "paper", new Spec(8)),
           Latino::new);

@@ -57,7 +57,13 @@ public final class LatinoPro extends LatentSolver {
           "latino-pro",
           "LATINO with the prompt tuned to the measurement before the last run",
           List.of(ProxDiffusion.LATINO),
-          Set.of(Need.MODEL, Need.LINEAR, Need.FEW_STEP, Need.TEXT, Need.TEXT_GRADIENT),
+          Set.of(
+              Need.MODEL,
+              Need.LINEAR,
+              Need.FEW_STEP,
+              Need.TEXT,
+              Need.TEXT_GRADIENT,
+              Need.EVEN_NOISE),
           Spec.class,
           Map.of("fast", new Spec(4, 4, 8, 0.08, 15, 4), "paper", new Spec(15, 4, 8, 0.08, 15, 4)),
           LatinoPro::new);

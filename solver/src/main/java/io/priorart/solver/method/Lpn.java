@@ -58,7 +58,7 @@ public final class Lpn extends LatentSolver {
                   "ICLR",
                   2024,
                   "2310.14344")),
-          Set.of(Need.MODEL, Need.LINEAR, Need.PIXEL_SPACE, Need.PROXIMAL),
+          Set.of(Need.MODEL, Need.LINEAR, Need.PIXEL_SPACE, Need.PROXIMAL, Need.EVEN_NOISE),
           Spec.class,
           Map.of(
               "fast", new Spec(20, 0.005),

@@ -64,7 +64,12 @@ public final class Mcg extends LatentSolver {
                   "NeurIPS",
                   2022,
                   "2206.00941")),
-          Set.of(Need.MODEL, Need.LINEAR, Need.DECODER_GRADIENT, Need.DENOISER_GRADIENT),
+          Set.of(
+              Need.MODEL,
+              Need.LINEAR,
+              Need.DECODER_GRADIENT,
+              Need.DENOISER_GRADIENT,
+              Need.EVEN_NOISE),
           Spec.class,
           Map.of(
               "fast", new Spec(100, 1, 0.1, false),

@@ -62,7 +62,8 @@ public final class Mmps extends LatentSolver {
                   "NeurIPS",
                   2024,
                   "2405.13712")),
-          Set.of(Need.MODEL, Need.LINEAR, Need.PIXEL_SPACE, Need.DENOISER_GRADIENT),
+          Set.of(
+              Need.MODEL, Need.LINEAR, Need.PIXEL_SPACE, Need.DENOISER_GRADIENT, Need.EVEN_NOISE),
           Spec.class,
           Map.of(
               "fast", new Spec(20, 1, Krylov.CG, 1, 8, 0.01),

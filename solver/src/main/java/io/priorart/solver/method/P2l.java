@@ -80,7 +80,8 @@ public final class P2l extends LatentSolver {
               Need.TEXT,
               Need.TEXT_GRADIENT,
               Need.DECODER_GRADIENT,
-              Need.DENOISER_GRADIENT),
+              Need.DENOISER_GRADIENT,
+              Need.EVEN_NOISE),
           Spec.class,
           Map.of(
               "fast",

@@ -51,7 +51,7 @@ public final class PnpFlow extends LatentSolver {
                   "ICLR",
                   2025,
                   "2410.02423")),
-          Set.of(Need.MODEL, Need.LINEAR, Need.PIXEL_SPACE),
+          Set.of(Need.MODEL, Need.LINEAR, Need.PIXEL_SPACE, Need.EVEN_NOISE),
           Spec.class,
           Map.of("fast", new Spec(50, 1, 1.5, 0.1), "paper", new Spec(100, 5, 1, 0.5)),
           PnpFlow::new);

@@ -90,7 +90,7 @@ public final class ProxDiffusion extends LatentSolver {
           "prox-diffusion",
           "Diffusion sampling with a proximal data step in pixel space; no network gradients",
           List.of(DiffPir.CITATION, TREG, LATINO),
-          Set.of(Need.MODEL, Need.LINEAR),
+          Set.of(Need.MODEL, Need.LINEAR, Need.EVEN_NOISE),
           Spec.class,
           Map.of(
               "fast", new Spec(20, 1, 5, 0.03, true),

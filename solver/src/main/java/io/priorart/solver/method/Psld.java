@@ -64,7 +64,8 @@ public final class Psld extends LatentSolver {
               Need.LINEAR,
               Need.DECODER_GRADIENT,
               Need.ENCODER_GRADIENT,
-              Need.DENOISER_GRADIENT),
+              Need.DENOISER_GRADIENT,
+              Need.EVEN_NOISE),
           Spec.class,
           Map.of("fast", new Spec(80, 1, 0.1, true), "paper", new Spec(1000, 1, 0.1, false)),
           Psld::new);

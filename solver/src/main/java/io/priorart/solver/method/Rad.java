@@ -57,7 +57,13 @@ public final class Rad extends LatentSolver {
                   "CVPR",
                   2025,
                   "2412.09191")),
-          Set.of(Need.MODEL, Need.LINEAR, Need.MASK, Need.PIXEL_SPACE, Need.NOISE_MAP),
+          Set.of(
+              Need.MODEL,
+              Need.LINEAR,
+              Need.MASK,
+              Need.PIXEL_SPACE,
+              Need.NOISE_MAP,
+              Need.EVEN_NOISE),
           Spec.class,
           Map.of(
               "fast", new Spec(20, 1, 8, 0.01, false),

@@ -85,7 +85,7 @@ public final class ReSample extends LatentSolver {
                   "ICLR",
                   2024,
                   "2307.08123")),
-          Set.of(Need.MODEL, Need.DECODER_GRADIENT, Need.DENOISER_GRADIENT),
+          Set.of(Need.MODEL, Need.DECODER_GRADIENT, Need.DENOISER_GRADIENT, Need.EVEN_NOISE),
           Spec.class,
           Map.of(
               "fast", new Spec(60, 10, 40, 500, 30, 1e-2, 3e-2, 0, 0.01, true),

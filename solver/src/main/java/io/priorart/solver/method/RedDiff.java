@@ -54,7 +54,7 @@ public final class RedDiff extends LatentSolver {
                   "ICLR",
                   2024,
                   "2305.04391")),
-          Set.of(Need.MODEL, Need.PIXEL_SPACE),
+          Set.of(Need.MODEL, Need.PIXEL_SPACE, Need.EVEN_NOISE),
           Spec.class,
           Map.of("fast", new Spec(100, 0.02, 0.25), "paper", new Spec(1000, 0.1, 0.25)),
           RedDiff::new);

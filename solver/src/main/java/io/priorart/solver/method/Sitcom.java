@@ -51,7 +51,7 @@ public final class Sitcom extends LatentSolver {
                   "ICML",
                   2025,
                   "2410.04479")),
-          Set.of(Need.MODEL, Need.PIXEL_SPACE, Need.DENOISER_GRADIENT),
+          Set.of(Need.MODEL, Need.PIXEL_SPACE, Need.DENOISER_GRADIENT, Need.EVEN_NOISE),
           Spec.class,
           Map.of("fast", new Spec(12, 8, 0.05, 0), "paper", new Spec(20, 20, 0.01, 0)),
           Sitcom::new);

@@ -58,7 +58,7 @@ public final class TotalVariation implements InverseSolver {
                   "JMIV",
                   2011,
                   "")),
-          Set.of(Need.LINEAR),
+          Set.of(Need.LINEAR, Need.EVEN_NOISE),
           Spec.class,
           Map.of("fast", new Spec(0.3, 200), "paper", new Spec(0.3, 1000)),
           TotalVariation::new);

@@ -65,7 +65,7 @@ public final class Treg extends LatentSolver {
           "treg",
           "Sampling by a prompt with the data put into the decoded estimate; latent, no gradients",
           List.of(ProxDiffusion.TREG),
-          Set.of(Need.MODEL, Need.LINEAR),
+          Set.of(Need.MODEL, Need.LINEAR, Need.EVEN_NOISE),
           Spec.class,
           Map.of(
               "fast", new Spec(50, 2, 1, 0, 30, 0), "paper", new Spec(200, 3, 0.85, 1e-4, 0, 8e-4)),

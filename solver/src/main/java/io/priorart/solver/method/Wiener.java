@@ -64,7 +64,7 @@ public final class Wiener implements InverseSolver {
                   "JOSA A",
                   1987,
                   "")),
-          Set.of(Need.LINEAR),
+          Set.of(Need.LINEAR, Need.EVEN_NOISE),
           Spec.class,
           Map.of("fast", new Spec(2, 0.5, 100, false), "paper", new Spec(2, 0.5, 500, false)),
           Wiener::new);

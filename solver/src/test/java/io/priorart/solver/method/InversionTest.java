@@ -15,12 +15,14 @@ import io.priorart.solver.NoiseSchedule;
 import io.priorart.solver.PriorArtException;
 import io.priorart.solver.SolveContext;
 import io.priorart.solver.SolveListener;
+import io.priorart.solver.SolverMethod.Need;
 import io.priorart.solver.TimestepSpacing;
 import io.priorart.solver.inversion.DdimInversion;
 import io.priorart.solver.inversion.DdimPath;
 import io.priorart.solver.inversion.FixedPointInversion;
 import io.priorart.solver.inversion.Inversion;
 import io.priorart.solver.inversion.Inverter;
+import io.priorart.solver.inversion.Inverters;
 import io.priorart.solver.inversion.NullText;
 import io.priorart.solver.inversion.Rnri;
 import java.time.Duration;
@@ -40,6 +42,12 @@ class InversionTest {
   @AfterEach
   void close() {
     manager.close();
+  }
+
+  /** What the runtime takes for granted. */
+  @Test
+  void everyMethodNeedsFloat32() {
+    Inverters.BUILT_IN.forEach(m -> assertTrue(m.needs().contains(Need.FLOAT32), m.id()));
   }
 
   private NDArray latent() {
