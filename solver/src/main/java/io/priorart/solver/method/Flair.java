@@ -55,6 +55,8 @@ import java.util.Set;
  *       gain is not known beforehand.
  *   <li>Times start below the checkpoint's largest level, above which a variance-preserving network
  *       was never trained.
+ *   <li>The guidance scale is the solve's, 1 unless given, where the configurations have 2 with an
+ *       empty negative prompt.
  *   <li>The discrepancy stop takes the measurement's own noise, for which the code has a constant.
  * </ul>
  */

@@ -8,8 +8,8 @@ import io.priorart.solver.Problem;
 import io.priorart.solver.SolveContext;
 
 /**
- * The gradient both DPS and ReSample follow: of the un-squared data misfit through decoder and
- * denoiser.
+ * The gradient that {@link Dps}, {@link Mcg}, {@link P2l} and {@link ReSample} follow: of the
+ * un-squared data misfit through decoder and denoiser.
  *
  * <p>With {@code z} in variance-preserving form, {@code clean = denoise(z / sqrt(alphaBar))},
  * {@code x = D(clean)} and {@code r = y - A(x)}: {@code d/dz ||r|| = -(1/sqrt(alphaBar))
