@@ -432,16 +432,16 @@ public final class Restorer {
               || method.needs().contains(SolverMethod.Need.DENOISER_GRADIENT)
               || method.needs().contains(SolverMethod.Need.TEXT_GRADIENT);
       batch = MemoryBudget.batch(shape.get(1) * shape.get(2), gradient, request.samples());
+      if (stopping.state() != null && batch < request.samples()) {
+        throw new PriorArtException(
+            ErrorKind.FAILED_PRECONDITION,
+            "state: keeps one batch, and %d samples do not fit into one; ask for %d at most, each with a seed and a file of its own"
+                .formatted(request.samples(), batch));
+      }
       Prior prior = pipelines.get();
       requireFit(request, prior.traits());
       identity = stopping.state() == null ? "" : prior.hash() + " " + prior.precision();
       model = prior.bind((int) shape.get(1), (int) shape.get(2));
-    }
-    if (stopping.state() != null && batch < request.samples()) {
-      throw new PriorArtException(
-          ErrorKind.FAILED_PRECONDITION,
-          "state: keeps one batch, and %d samples do not fit into one; ask for %d at most, each with a seed and a file of its own"
-              .formatted(request.samples(), batch));
     }
     InverseSolver solver = method.create().apply(spec);
     SpectrumCheck spectrum;
@@ -460,12 +460,7 @@ public final class Restorer {
               : new SolveStateFile(
                   stopping.state(),
                   SolveStateFile.fingerprint(
-                      request,
-                      ParameterSchema.of(method.spec()).values(spec),
-                      problem,
-                      identity,
-                      request.seed() + k,
-                      count));
+                      request, ParameterSchema.of(method.spec()).values(spec), problem, identity));
       List<Sample> solved;
       try {
         solved =

@@ -45,18 +45,13 @@ final class SolveStateFile implements SolveStates {
   }
 
   /**
-   * What decides a batch's result: request, problem, model and the batch itself.
+   * What decides a batch's result, which holds all samples of the request.
    *
    * @param parameters every parameter of the solver
    * @param model hash and precision
    */
   static String fingerprint(
-      Restorer.Request request,
-      Map<String, Object> parameters,
-      Problem problem,
-      String model,
-      long seed,
-      int count) {
+      Restorer.Request request, Map<String, Object> parameters, Problem problem, String model) {
     MessageDigest digest = Sha256.digest();
     String facts =
         String.join(
@@ -67,8 +62,8 @@ final class SolveStateFile implements SolveStates {
             Double.toString(problem.quantizationStep()),
             request.prompt().toString(),
             model,
-            Long.toString(seed),
-            Integer.toString(count));
+            Long.toString(request.seed()),
+            Integer.toString(request.samples()));
     digest.update(facts.getBytes(StandardCharsets.UTF_8));
     update(digest, problem.measurement());
     for (OperatorRequest operator : request.operators()) {
