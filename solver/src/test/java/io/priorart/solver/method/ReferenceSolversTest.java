@@ -54,7 +54,10 @@ class ReferenceSolversTest {
     double[][] text;
     double[] prompt;
     double[] clean;
+    double[][] codec;
+    double[][] first;
     double zeta;
+    double step;
     int iterations;
     int evaluations;
 
@@ -64,8 +67,8 @@ class ReferenceSolversTest {
     }
 
     GaussianLatentModel model(NDManager manager) {
-      return new GaussianLatentModel(
-          manager, mean, covariance, Matrices.diagonal(mean.length, i -> 1), true) {
+      double[][] map = codec == null ? Matrices.diagonal(mean.length, i -> 1) : codec;
+      return new GaussianLatentModel(manager, mean, covariance, map, codec == null) {
         /** Its timesteps are not offset. */
         @Override
         public NoiseSchedule schedule() {
@@ -101,27 +104,40 @@ class ReferenceSolversTest {
     /** The draws that the file has, then zeros, which a last step without noise may ask for. */
     NoiseSource noise() {
       List<HostTensor> all = new ArrayList<>();
-      all.add(tensor(start));
-      Arrays.stream(draws).map(Run::tensor).forEach(all::add);
+      Shape shape = codec == null ? GaussianLatentModel.IMAGE : GaussianLatentModel.LATENT;
+      all.add(tensor(start, shape));
+      Arrays.stream(draws).map(d -> tensor(d, shape)).forEach(all::add);
       for (int i = draws.length; i < states.length; i++) {
-        all.add(tensor(new double[mean.length]));
+        all.add(tensor(new double[mean.length], shape));
       }
       return NoiseSource.recorded(all);
     }
 
-    private static HostTensor tensor(double[] values) {
-      return new HostTensor(
-          new Shape(1).addAll(GaussianLatentModel.IMAGE), Matrices.floats(values));
+    private static HostTensor tensor(double[] values, Shape shape) {
+      return new HostTensor(new Shape(1).addAll(shape), Matrices.floats(values));
+    }
+
+    /** What a solver that starts elsewhere goes on from, after its first step. */
+    SolveState saved() {
+      return first == null
+          ? null
+          : new SolveState(
+              1, Arrays.stream(first).map(v -> tensor(v, GaussianLatentModel.IMAGE)).toList());
     }
   }
 
   /** Keeps the first array of every state. */
   private static final class Steps implements SolveStates {
     final List<float[]> seen = new ArrayList<>();
+    private final SolveState saved;
+
+    Steps(SolveState saved) {
+      this.saved = saved;
+    }
 
     @Override
     public SolveState saved() {
-      return null;
+      return saved;
     }
 
     @Override
@@ -143,8 +159,11 @@ class ReferenceSolversTest {
   /** Every state within a thousandth of the largest value of theirs. */
   private static void compare(Run run, LatentSolver solver) {
     try (NDManager manager = NDManager.newBaseManager()) {
-      Steps steps = new Steps();
-      SolveContext context = SolveContext.of(manager, 0).withStates(steps).withNoise(run.noise());
+      Steps steps = new Steps(run.saved());
+      SolveContext context = SolveContext.of(manager, 0).withStates(steps);
+      if (run.start != null) {
+        context = context.withNoise(run.noise());
+      }
       GaussianLatentModel model = run.model(manager);
       NDArray found = solver.solve(run.problem(), model, context);
       steps.seen.add(found.toFloatArray());
@@ -158,9 +177,9 @@ class ReferenceSolversTest {
     }
   }
 
-  private static void requireLevels(Run run, int steps) {
+  private static void requireLevels(Run run, int steps, double start) {
     try (NDManager manager = NDManager.newBaseManager()) {
-      double[] ours = NoiseLevels.karras(run.model(manager).schedule(), steps, 1000, 0.02);
+      double[] ours = NoiseLevels.karras(run.model(manager).schedule(), steps, start, 0.02);
       assertArrayEquals(run.levels, Arrays.copyOf(ours, steps), 1e-4);
     }
   }
@@ -168,14 +187,14 @@ class ReferenceSolversTest {
   @Test
   void mmps() throws IOException {
     Run run = Run.read("mmps");
-    requireLevels(run, 20);
+    requireLevels(run, 20, 1000);
     compare(run, new Mmps(new Mmps.Spec(20, run.iterations, Mmps.Krylov.CG, 1, 1000, 0.02)));
   }
 
   @Test
   void diffPir() throws IOException {
     Run run = Run.read("diffpir");
-    requireLevels(run, 20);
+    requireLevels(run, 20, 1000);
     compare(run, new DiffPir(new DiffPir.Spec(20, 7, 0, 1000, 0.02)));
   }
 
@@ -233,7 +252,7 @@ class ReferenceSolversTest {
           new NullText(new NullText.Spec(steps, 1, run.iterations, 1e-2, 1e-5, 1e-3))
               .invert(
                   run.model(manager),
-                  Run.tensor(run.clean).to(manager),
+                  Run.tensor(run.clean, GaussianLatentModel.IMAGE).to(manager),
                   new SolveContext(manager, guided, 0, SolveListener.NONE, () -> false, null));
       close(run.start, found.noise(), "noise");
       assertEquals(steps, found.nulls().size());
@@ -242,6 +261,47 @@ class ReferenceSolversTest {
         close(run.states[i], found.nulls().get(i), "embedding of step " + (i + 1));
       }
     }
+  }
+
+  /**
+   * As their program runs with Langevin's rate by the target's curvature, where it has one rate
+   * that falls, and with levels that end in a clean picture.
+   */
+  @Test
+  void daps() throws IOException {
+    Run run = Run.read("daps");
+    int n = run.states.length;
+    requireLevels(run, n, 100);
+    compare(
+        run,
+        new Daps(new Daps.Spec(n, run.evaluations / n, run.iterations, run.step, 0, 0, 100, 0.02)));
+  }
+
+  /**
+   * As their program runs with Adam's usual second beta and with the network's picture not scaled;
+   * it gives a picture scaled for another kind of network.
+   */
+  @Test
+  void redDiff() throws IOException {
+    Run run = Run.read("red_diff");
+    compare(run, new RedDiff(new RedDiff.Spec(run.states.length, run.step, run.zeta)));
+  }
+
+  /**
+   * As their program runs from the pseudo-inverse, without clipping and with the data weighted by
+   * the residual's excess, where it has a table by task.
+   */
+  @Test
+  void latino() throws IOException {
+    Run run = Run.read("latino");
+    compare(run, new Latino(new Latino.Spec(run.states.length)));
+  }
+
+  /** As their program runs, from its state after the first iteration: ours starts elsewhere. */
+  @Test
+  void lpn() throws IOException {
+    Run run = Run.read("lpn");
+    compare(run, new Lpn(new Lpn.Spec(run.states.length + 1, run.zeta)));
   }
 
   private static void close(double[] theirs, NDArray ours, String what) {
