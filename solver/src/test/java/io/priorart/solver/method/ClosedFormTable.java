@@ -1,7 +1,6 @@
 package io.priorart.solver.method;
 
 import ai.djl.ndarray.NDManager;
-import io.priorart.solver.PriorArtException;
 import io.priorart.solver.SolveContext;
 import io.priorart.solver.SolveListener;
 import io.priorart.solver.SolverMethod;
@@ -28,10 +27,48 @@ class ClosedFormTable {
   /** Measured value, noise. */
   private static final double[][] MIXTURES = {{0, 0.5}, {0.15, 0.5}, {0.6, 0.5}, {0.9, 0.2}};
 
-  private record Setting(
-      String name, SolverMethod<?> method, LatentSolver solver, boolean pixels) {}
+  /** A row. */
+  record Setting(String name, SolverMethod<?> method, LatentSolver solver, boolean pixels) {
+    /** As the page has it. */
+    @Override
+    public String toString() {
+      return name + (pixels ? "" : " (latent)");
+    }
 
-  private static List<Setting> settings() {
+    /** Whether the second table has it: `lpn` has no modes to choose from. */
+    boolean ofModes() {
+      return !method.needs().contains(Need.PROXIMAL);
+    }
+
+    GaussianOracle.Statistics gaussian(long seed, int draws) {
+      boolean masked = method.needs().contains(Need.MASK);
+      GaussianOracle oracle = new GaussianOracle(seed, masked);
+      try (NDManager manager = NDManager.newBaseManager()) {
+        return oracle.statistics(
+            GaussianOracle.samples(
+                solver.solve(
+                    masked ? oracle.maskedProblem(GaussianOracle.M) : oracle.problem(),
+                    oracle.model(manager, pixels),
+                    context(method, manager, 1000 + seed),
+                    draws)));
+      }
+    }
+
+    /** Draws of the two modes' posterior, {@code [draws, 2]}. */
+    float[] modes(double y, double sigma, int draws) {
+      try (NDManager manager = NDManager.newBaseManager()) {
+        return solver
+            .solve(
+                TwoModes.problem(y, sigma),
+                new TwoModes(manager, pixels),
+                context(method, manager, 5),
+                draws)
+            .toFloatArray();
+      }
+    }
+  }
+
+  static List<Setting> settings() {
     List<Setting> settings = new ArrayList<>();
     for (SolverMethod<?> method : Solvers.BUILT_IN) {
       if (method == Mmps.METHOD) {
@@ -100,8 +137,7 @@ class ClosedFormTable {
     }
     page.append(" |\n");
     for (Setting s : settings()) {
-      boolean draws = !s.method().needs().contains(Need.PROXIMAL);
-      if (draws) {
+      if (s.ofModes()) {
         page.append(mixtureRow(s));
         System.err.println("modes " + s.name());
       }
@@ -110,28 +146,14 @@ class ClosedFormTable {
   }
 
   private static String row(Setting s) {
-    boolean masked = s.method().needs().contains(Need.MASK);
     double[] sums = new double[5];
     for (int seed = 0; seed < ORACLES; seed++) {
-      GaussianOracle oracle = new GaussianOracle(seed, masked);
-      try (NDManager manager = NDManager.newBaseManager()) {
-        GaussianOracle.Statistics found =
-            oracle.statistics(
-                GaussianOracle.samples(
-                    s.solver()
-                        .solve(
-                            masked ? oracle.maskedProblem(GaussianOracle.M) : oracle.problem(),
-                            oracle.model(manager, s.pixels()),
-                            context(s.method(), manager, 1000 + seed),
-                            DRAWS)));
-        sums[0] += found.bias() / ORACLES;
-        sums[1] += found.biasError() / ORACLES;
-        sums[2] += found.spread() / ORACLES;
-        sums[3] += found.spreadError() / ORACLES;
-        sums[4] += found.misfit() / ORACLES;
-      } catch (PriorArtException e) {
-        return "| %s | %s |||%n".formatted(s.name(), e.getMessage());
-      }
+      GaussianOracle.Statistics found = s.gaussian(seed, DRAWS);
+      sums[0] += found.bias() / ORACLES;
+      sums[1] += found.biasError() / ORACLES;
+      sums[2] += found.spread() / ORACLES;
+      sums[3] += found.spreadError() / ORACLES;
+      sums[4] += found.misfit() / ORACLES;
     }
     return String.format(
         Locale.ROOT,
@@ -146,26 +168,13 @@ class ClosedFormTable {
   }
 
   private static String mixtureRow(Setting s) {
-    StringBuilder row = new StringBuilder("| " + s.name() + (s.pixels() ? "" : " (latent)") + " |");
+    StringBuilder row = new StringBuilder("| " + s + " |");
     StringBuilder distances = new StringBuilder();
     for (double[] m : MIXTURES) {
       float[] exact = TwoModes.posterior(m[0], m[1], DRAWS, new SplittableRandom(8));
-      try (NDManager manager = NDManager.newBaseManager()) {
-        float[] x =
-            s.solver()
-                .solve(
-                    TwoModes.problem(m[0], m[1]),
-                    new TwoModes(manager, s.pixels()),
-                    context(s.method(), manager, 5),
-                    DRAWS)
-                .toFloatArray();
-        row.append(String.format(Locale.ROOT, " %.3f |", TwoModes.share(x)));
-        distances.append(String.format(Locale.ROOT, " %.3f", TwoModes.slicedWasserstein(x, exact)));
-      } catch (PriorArtException e) {
-        System.err.println(s.name() + ": " + e.getMessage());
-        row.append(" - |");
-        distances.append(" -");
-      }
+      float[] x = s.modes(m[0], m[1], DRAWS);
+      row.append(String.format(Locale.ROOT, " %.3f |", TwoModes.share(x)));
+      distances.append(String.format(Locale.ROOT, " %.3f", TwoModes.slicedWasserstein(x, exact)));
     }
     return row + distances.toString() + " |\n";
   }

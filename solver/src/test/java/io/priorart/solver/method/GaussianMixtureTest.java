@@ -8,9 +8,11 @@ import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.Shape;
 import io.priorart.solver.SolveContext;
 import java.util.SplittableRandom;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
+import org.junit.jupiter.params.provider.MethodSource;
 
 /**
  * {@link ProxDiffusion} on a prior with two equally likely modes at {@code +-(1, 0.5)} of spread
@@ -92,6 +94,25 @@ class GaussianMixtureTest {
     double[] found = solve(0, 0.5);
     assertEquals(0.5, found[0], 0.05 + 3 * 0.5 / Math.sqrt(CHAINS));
     assertEquals(0.5, found[1], 0.05);
+  }
+
+  static Stream<ClosedFormTable.Setting> everySolver() {
+    return ClosedFormTable.settings().stream().filter(ClosedFormTable.Setting::ofModes);
+  }
+
+  /**
+   * What the page of closed forms shows of every solver: both modes where the measurement is
+   * neutral, but for the one best picture of {@code dpir}, and the right one where it tells.
+   */
+  @ParameterizedTest
+  @MethodSource("everySolver")
+  void everySolverKeepsAndFindsTheModes(ClosedFormTable.Setting solver) {
+    double likely = TwoModes.share(solver.modes(0.9, 0.2, CHAINS));
+    assertTrue(likely > 0.93, "told apart: " + likely);
+    if (solver.method() != Dpir.METHOD) {
+      double even = TwoModes.share(solver.modes(0, 0.5, CHAINS));
+      assertEquals(0.5, even, 0.05 + 3 * 0.5 / Math.sqrt(CHAINS), "neutral");
+    }
   }
 
   @Test
