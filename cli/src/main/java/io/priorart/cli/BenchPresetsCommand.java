@@ -30,9 +30,6 @@ import picocli.CommandLine.Option;
     },
     mixinStandardHelpOptions = true)
 final class BenchPresetsCommand implements Callable<Integer> {
-  /** Times of two measurements in one table may differ by this part. */
-  private static final double SAME_SPEED = 0.15;
-
   @Option(
       names = "--tuning",
       paramLabel = "DIR",
@@ -42,7 +39,9 @@ final class BenchPresetsCommand implements Callable<Integer> {
   @Option(
       names = "--keep",
       paramLabel = "FILE",
-      description = "Table of this machine whose figures of other kinds of priors are kept.")
+      description =
+          "Table whose figures of other kinds of priors are kept, their seconds scaled to this"
+              + " machine as restore --budget scales them.")
   private Path keep;
 
   @Option(
@@ -111,19 +110,6 @@ final class BenchPresetsCommand implements Callable<Integer> {
     if (keep == null) {
       return List.of();
     }
-    MeasuredPresets before = MeasuredPresets.read(keep);
-    double here = MachineSpeed.seconds();
-    if (Math.abs(here / before.speed() - 1) > SAME_SPEED) {
-      throw PriorArtException.badField(
-          "keep",
-          String.format(
-              Locale.ROOT,
-              "%s was measured where the stack of convolutions takes %.4f s, here it takes %.4f s;"
-                  + " measure all priors on one machine",
-              keep,
-              before.speed(),
-              here));
-    }
-    return before.entries();
+    return MeasuredPresets.read(keep).scaledTo(MachineSpeed.seconds()).entries();
   }
 }

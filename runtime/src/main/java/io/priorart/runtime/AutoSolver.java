@@ -46,7 +46,7 @@ public final class AutoSolver {
 
   /**
    * Chooses, where the request leaves it open. A budget, with neither preset nor steps asked for,
-   * decides by {@link MeasuredPresets}.
+   * decides by {@link MeasuredPresets}; where they have nothing, the reason says so.
    *
    * @param budget for solving; {@code null} for none
    * @param pixels of the picture to be restored, asked for with a budget alone
@@ -58,10 +58,16 @@ public final class AutoSolver {
     boolean open =
         request.solver().equals(NAME)
             && request.preset().equals(Restorer.USUAL_PRESET)
-            && request.steps() == null
-            && !usual.request().solver().equals(COLOURING);
+            && request.steps() == null;
     if (budget == null || !open) {
       return usual;
+    }
+    Choice unmeasured =
+        new Choice(
+            usual.request(),
+            usual.reason() + "; nothing like it was measured, so the budget only cuts it short");
+    if (usual.request().solver().equals(COLOURING)) {
+      return unmeasured;
     }
     return MeasuredPresets.bundled()
         .best(
@@ -78,7 +84,7 @@ public final class AutoSolver {
                         .withSolver(fit.entry().solver(), fit.entry().preset())
                         .withSteps(fit.entry().steps()),
                     MeasuredPresets.reason(fit, budget)))
-        .orElse(usual);
+        .orElse(unmeasured);
   }
 
   /**

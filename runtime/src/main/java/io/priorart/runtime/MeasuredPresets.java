@@ -27,8 +27,8 @@ import java.util.stream.Collectors;
  * ({@code bench presets} makes the file), so that a time budget can be turned into a solver and its
  * steps.
  *
- * @param machine that was measured on
- * @param revision that was measured
+ * @param machine that was measured on; entries that were kept from another are scaled to it
+ * @param revision that was measured, of the last measurement
  * @param speed {@link MachineSpeed#seconds} there
  * @param side of the pictures in pixels
  * @param entries in no order
@@ -95,6 +95,29 @@ public record MeasuredPresets(
     } catch (IOException | UncheckedIOException | NullPointerException e) {
       throw PriorArtException.badField("table", file + " is none: " + e.getMessage());
     }
+  }
+
+  /**
+   * The same on another machine, as far as a stack of convolutions can tell.
+   *
+   * @param here {@link MachineSpeed#seconds} there
+   */
+  public MeasuredPresets scaledTo(double here) {
+    List<Entry> scaled =
+        entries.stream()
+            .map(
+                e ->
+                    new Entry(
+                        e.prior(),
+                        e.task(),
+                        e.solver(),
+                        e.preset(),
+                        e.steps(),
+                        e.several(),
+                        e.psnr(),
+                        Math.round(e.seconds() * here / speed * 1000) / 1000.0))
+            .toList();
+    return new MeasuredPresets(machine, revision, here, side, scaled);
   }
 
   /** Those that PriorArt comes with. */

@@ -150,6 +150,27 @@ class MeasuredPresetsTest {
     }
   }
 
+  /** Priors and tasks that nobody measured: the usual choice, which says so. */
+  @Test
+  void aBudgetThatCannotChooseSaysSo() {
+    AutoSolver.Choice found =
+        AutoSolver.choose(
+            request("auto", "fast", null, 1), PROXIMAL, Duration.ofHours(3), () -> PIXELS_256);
+    assertEquals("lpn", found.request().solver());
+    assertTrue(found.reason().endsWith("so the budget only cuts it short"), found.reason());
+  }
+
+  /** A prediction from the scaled table is what it was. */
+  @Test
+  void entriesOfAnotherMachineAreScaledToThisOne() {
+    MeasuredPresets scaled = TABLE.scaledTo(2 * TABLE.speed());
+    assertEquals(2 * TABLE.speed(), scaled.speed());
+    for (int i = 0; i < TABLE.entries().size(); i++) {
+      assertEquals(2 * TABLE.entries().get(i).seconds(), scaled.entries().get(i).seconds(), 1e-3);
+      assertEquals(TABLE.entries().get(i).psnr(), scaled.entries().get(i).psnr());
+    }
+  }
+
   @Test
   void everyBundledEntryExists() {
     MeasuredPresets bundled = MeasuredPresets.bundled();

@@ -58,7 +58,7 @@ public final class PresetBench {
    * Measures one prior.
    *
    * @param pictures of one square size
-   * @param others entries of other kinds of priors to keep; they must be of this machine
+   * @param others entries of other kinds of priors to keep, in seconds of this machine
    * @throws io.priorart.solver.PriorArtException CANCELLED
    */
   public static MeasuredPresets run(
