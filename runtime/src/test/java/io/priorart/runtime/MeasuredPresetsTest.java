@@ -180,7 +180,7 @@ class MeasuredPresetsTest {
       assertTrue(Restorer.SOLVERS.byId(e.solver()).presets().containsKey(e.preset()), e.toString());
       assertTrue(e.psnr() > 10 && e.seconds() > 0, e.toString());
     }
-    assertEquals(Set.of("pixel", "latent"), kinds);
+    assertEquals(Set.of("pixel", "latent", "few-step"), kinds);
     assertTrue(bundled.speed() > 0 && bundled.machine().containsKey("cpu"));
   }
 
