@@ -44,7 +44,10 @@ import java.util.Set;
  *
  * <p>Deviations, and why: weight and start as in {@link Latino}; the ball is centred where the
  * prompt was, so that it limits how far the meaning moves, whatever length a text encoder's tokens
- * have; the prior samples that the released code draws in each round for display are left out, and
+ * have; a token moves after each step and each gradient counts once, where the released code sums
+ * the unit gradients of all steps and rounds and adds the sum at the end of each round, so that the
+ * first ones count in every round (hence no step-by-step comparison with it, as {@link Latino}
+ * has); the prior samples that the released code draws in each round for display are left out, and
  * so is its normalisation by the truth.
  */
 public final class LatinoPro extends LatentSolver {

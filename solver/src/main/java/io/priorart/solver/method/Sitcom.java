@@ -35,7 +35,8 @@ import java.util.Set;
  *
  * <p>Deviations, and why: {@code denoise(v)} of the last iterate is returned, where the released
  * code returns the iterate nearest to the truth; the stopping rule counts the observed entries,
- * where the code counts the picture's; the clean estimate is not clamped.
+ * where the code counts the picture's, and takes the noise as it is, where the code adds 0.001; the
+ * clean estimate is not clamped, nor moved along the data's gradient for missing pixels.
  */
 public final class Sitcom extends LatentSolver {
   public static final SolverMethod<Spec> METHOD =
