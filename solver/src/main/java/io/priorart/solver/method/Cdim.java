@@ -133,23 +133,14 @@ public final class Cdim extends LatentSolver {
         NDArray x = state.get(0);
         double at = schedule.alphaBar(timesteps[i]);
         context.checkpoint();
-        NDArray clean = denoised(x, at);
+        NDArray clean = VariancePreserving.denoised(model, x, at, context.conditioning());
         context.step(i + 1, timesteps.length, y.rms(y.residual(clean)));
         context.estimate(i + 1, clean);
         if (i + 1 == timesteps.length) {
           return new NDList(clean);
         }
         double as = schedule.alphaBar(timesteps[i + 1]);
-        double kept = Math.sqrt((1 - as) / (1 - at));
-        NDArray next = x.mul(kept).add(clean.mul(Math.sqrt(as) - kept * Math.sqrt(at)));
-        return new NDList(constrained(next, as));
-      }
-
-      private NDArray denoised(NDArray x, double alphaBar) {
-        return model.denoise(
-            x.div(Math.sqrt(alphaBar)),
-            Math.sqrt((1 - alphaBar) / alphaBar),
-            context.conditioning());
+        return new NDList(constrained(VariancePreserving.ddim(x, clean, at, as), as));
       }
 
       private NDArray constrained(NDArray start, double alphaBar) {

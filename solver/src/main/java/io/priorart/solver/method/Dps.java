@@ -48,8 +48,6 @@ import java.util.Set;
  * blur alike on random fields of a photograph's spectrum (128x128, sigma 0.01, exact denoiser).
  */
 public final class Dps extends LatentSolver {
-  private static final double PAPER_STEPS = 1000;
-
   public static final SolverMethod<Spec> METHOD =
       new SolverMethod<>(
           "dps",
@@ -103,7 +101,7 @@ public final class Dps extends LatentSolver {
     Observation y = new Observation(problem, work, chains);
     NoiseSchedule schedule = model.schedule();
     int[] timesteps = schedule.timesteps(spec.steps(), TimestepSpacing.TRAILING);
-    double zeta = spec.zeta() * PAPER_STEPS / spec.steps();
+    double zeta = VariancePreserving.perStep(spec.zeta(), spec.steps());
     return new Steps() {
       @Override
       public int count() {
@@ -121,18 +119,14 @@ public final class Dps extends LatentSolver {
         boolean last = i == timesteps.length - 1;
         double at = schedule.alphaBar(timesteps[i]);
         double as = last ? 1 : schedule.alphaBar(timesteps[i + 1]);
-        double alpha = at / as;
         Guidance guidance = Guidance.at(z, at, problem, y, model, context);
         context.step(i + 1, timesteps.length, guidance.residualRms());
         context.estimate(i + 1, guidance.picture());
         NDArray next =
-            guidance
-                .clean()
-                .mul(Math.sqrt(as) * (1 - alpha) / (1 - at))
-                .add(z.mul(Math.sqrt(alpha) * (1 - as) / (1 - at)))
+            VariancePreserving.ancestral(z, guidance.clean(), at, as)
                 .sub(guidance.step(zeta, spec.polyak()));
         if (!last) {
-          double sd = Math.sqrt((1 - alpha) * (1 - as) / (1 - at));
+          double sd = VariancePreserving.ancestralDeviation(at, as);
           next = next.add(noise(context, work, model, chains).mul(sd));
         }
         return new NDList(next);

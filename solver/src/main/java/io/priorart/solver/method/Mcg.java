@@ -50,8 +50,6 @@ import java.util.Set;
  * by 0.1). With {@code d = rcond ||A||} at every step, noise would be inverted.
  */
 public final class Mcg extends LatentSolver {
-  private static final double PAPER_STEPS = 1000;
-
   public static final SolverMethod<Spec> METHOD =
       new SolverMethod<>(
           "mcg",
@@ -118,7 +116,7 @@ public final class Mcg extends LatentSolver {
     Observation y = new Observation(problem, work, chains);
     NoiseSchedule schedule = model.schedule();
     int[] timesteps = schedule.timesteps(spec.steps(), TimestepSpacing.TRAILING);
-    double zeta = spec.zeta() * PAPER_STEPS / spec.steps();
+    double zeta = VariancePreserving.perStep(spec.zeta(), spec.steps());
     return new Steps() {
       @Override
       public int count() {
@@ -171,15 +169,11 @@ public final class Mcg extends LatentSolver {
       }
 
       private NDArray ancestral(NDArray z, NDArray clean, double at, double as, boolean last) {
-        double alpha = at / as;
-        NDArray mean =
-            clean
-                .mul(Math.sqrt(as) * (1 - alpha) / (1 - at))
-                .add(z.mul(Math.sqrt(alpha) * (1 - as) / (1 - at)));
+        NDArray mean = VariancePreserving.ancestral(z, clean, at, as);
         if (last) {
           return mean;
         }
-        double sd = Math.sqrt((1 - alpha) * (1 - as) / (1 - at));
+        double sd = VariancePreserving.ancestralDeviation(at, as);
         return mean.add(noise(context, work, model, chains).mul(sd));
       }
 

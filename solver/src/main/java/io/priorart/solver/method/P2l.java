@@ -60,8 +60,6 @@ import java.util.Set;
  * </ul>
  */
 public final class P2l extends LatentSolver {
-  private static final double PAPER_STEPS = 1000;
-
   public static final SolverMethod<Spec> METHOD =
       new SolverMethod<>(
           "p2l",
@@ -194,7 +192,10 @@ public final class P2l extends LatentSolver {
       NDArray eps = z.sub(guidance.clean().mul(Math.sqrt(a))).div(Math.sqrt(1 - a));
       boolean projects = (i + 1) % spec.every() == 0;
       NDArray clean = projects ? projected(guidance.picture(), a) : guidance.clean();
-      double eta = last && projects && spec.polyak() ? 0 : spec.rho() * PAPER_STEPS / spec.steps();
+      double eta =
+          last && projects && spec.polyak()
+              ? 0
+              : VariancePreserving.perStep(spec.rho(), spec.steps());
       NDArray next =
           clean
               .mul(Math.sqrt(s))

@@ -45,8 +45,6 @@ import java.util.Set;
  * bound.
  */
 public final class Psld extends LatentSolver {
-  private static final double PAPER_STEPS = 1000;
-
   public static final SolverMethod<Spec> METHOD =
       new SolverMethod<>(
           "psld",
@@ -109,7 +107,7 @@ public final class Psld extends LatentSolver {
     double norm = y.squaredNorm(operator);
     NoiseSchedule schedule = model.schedule();
     int[] timesteps = schedule.timesteps(spec.steps(), TimestepSpacing.TRAILING);
-    double scale = PAPER_STEPS / spec.steps();
+    double scale = VariancePreserving.perStep(1, spec.steps());
     return new Steps() {
       @Override
       public int count() {
@@ -134,8 +132,7 @@ public final class Psld extends LatentSolver {
           Pull pull = misfits(clean, i);
           context.checkpoint();
           NDArray gradient = denoiser.pullback(pull.gradient()).div(root);
-          double kept = Math.sqrt((1 - as) / (1 - at));
-          NDArray moved = z.mul(kept).add(clean.mul(Math.sqrt(as) - kept * root));
+          NDArray moved = VariancePreserving.ddim(z, clean, at, as);
           return new NDList(
               moved.sub(Guidance.step(gradient, pull.excess(), scale, spec.polyak())));
         }

@@ -217,8 +217,7 @@ public final class ReSample extends LatentSolver {
 
     /** The deterministic step from {@code alphaBar[i]} to {@code alphaBar[i+1]}. */
     private NDArray ddim(NDArray z, NDArray clean, int i) {
-      double eps = Math.sqrt((1 - alphaBar[i + 1]) / (1 - alphaBar[i]));
-      return z.mul(eps).add(clean.mul(Math.sqrt(alphaBar[i + 1]) - eps * Math.sqrt(alphaBar[i])));
+      return VariancePreserving.ddim(z, clean, alphaBar[i], alphaBar[i + 1]);
     }
 
     private NDArray lookAhead(NDArray start, int from) {
@@ -226,8 +225,7 @@ public final class ReSample extends LatentSolver {
       NDArray clean = null;
       for (int i = from; i < Math.min(from + LOOK_AHEAD, spec.steps()); i++) {
         context.checkpoint();
-        double a = alphaBar[i];
-        clean = model.denoise(z.div(Math.sqrt(a)), Math.sqrt((1 - a) / a), context.conditioning());
+        clean = VariancePreserving.denoised(model, z, alphaBar[i], context.conditioning());
         z = ddim(z, clean, i);
       }
       return clean;

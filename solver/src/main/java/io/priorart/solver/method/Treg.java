@@ -165,7 +165,7 @@ public final class Treg extends LatentSolver {
         double at = schedule.alphaBar(timesteps[i]);
         double as = last ? 1 : schedule.alphaBar(timesteps[i + 1]);
         context.checkpoint();
-        NDArray clean = model.denoise(z.div(Math.sqrt(at)), Math.sqrt((1 - at) / at), negated(i));
+        NDArray clean = VariancePreserving.denoised(model, z, at, negated(i));
         NDArray eps = z.sub(clean.mul(Math.sqrt(at))).div(Math.sqrt(1 - at));
         if (!takesData(i, last)) {
           context.step(i + 1, timesteps.length);
