@@ -12,6 +12,12 @@ class DenseOperator implements LinearOperator {
   private final Shape measured;
   private final double[][] a;
   private final double[][] at;
+  private final double[][] gram;
+
+  /** Of the weight asked for last: a batch is taken one by one, all with the same. */
+  private double stepGamma = Double.NaN;
+
+  private double[][] step;
 
   /**
    * @param a one row per measurement, of full row rank
@@ -21,6 +27,7 @@ class DenseOperator implements LinearOperator {
     this.measured = measured;
     this.a = a;
     at = Matrices.transpose(a);
+    gram = Matrices.times(a, at);
   }
 
   @Override
@@ -46,15 +53,17 @@ class DenseOperator implements LinearOperator {
   /** The rows have full rank and are well conditioned, so nothing is truncated. */
   @Override
   public NDArray pseudoInverse(NDArray y, double rcond) {
-    return Maps.linear(y, Matrices.times(at, Matrices.inverse(Matrices.times(a, at))), image);
+    return Maps.linear(y, Matrices.times(at, Matrices.inverse(gram)), image);
   }
 
   @Override
   public NDArray proximal(NDArray x, NDArray y, double gamma) {
     // x + gamma A^T (I + gamma A A^T)^-1 (y - A x)
-    double[][] gram = Matrices.times(a, at);
-    double[][] system = Matrices.plus(Matrices.diagonal(a.length, i -> 1), gamma, gram);
-    double[][] step = Matrices.times(at, Matrices.inverse(system));
+    if (gamma != stepGamma) {
+      double[][] system = Matrices.plus(Matrices.diagonal(a.length, i -> 1), gamma, gram);
+      step = Matrices.times(at, Matrices.inverse(system));
+      stepGamma = gamma;
+    }
     return x.add(Maps.linear(y.sub(apply(x)), step, image).mul(gamma));
   }
 
@@ -79,8 +88,9 @@ class DenseOperator implements LinearOperator {
     static NDArray linear(NDArray x, double[][] m, Shape out) {
       NDManager manager = x.getManager();
       long n = x.getShape().get(0);
-      NDArray matrix = manager.create(Matrices.flat(m), new Shape(m.length, m[0].length));
-      return x.reshape(n, -1).matMul(matrix.transpose()).reshape(new Shape(n).addAll(out));
+      NDArray transposed =
+          manager.create(Matrices.flat(Matrices.transpose(m)), new Shape(m[0].length, m.length));
+      return x.reshape(n, -1).matMul(transposed).reshape(new Shape(n).addAll(out));
     }
   }
 }

@@ -207,10 +207,10 @@ class OracleTest {
     for (int seed = 0; seed < 4; seed++) {
       GaussianOracle oracle = new GaussianOracle(seed);
       GaussianOracle.Statistics reached =
-          run(oracle, oracle.operator(), new Daps(exact), 1000, seed);
+          run(oracle, oracle.operator(), new Daps(exact), 500, seed);
       assertEquals(0, reached.bias(), 3 * reached.biasError() + 0.03, "seed " + seed);
       assertEquals(1, reached.spread(), 0.05, "seed " + seed);
-      wide += run(oracle, oracle.operator(), new Daps(flow), 256, seed).spread() / 4;
+      wide += run(oracle, oracle.operator(), new Daps(flow), 128, seed).spread() / 4;
     }
     GaussianOracle oracle = new GaussianOracle(0);
     GaussianOracle.Statistics reached = run(oracle, oracle.operator(), new Daps(langevin), 256, 0);
