@@ -58,8 +58,6 @@ public final class DiffusionPipeline implements Prior {
           "StableDiffusion3InpaintPipeline");
 
   private final Checkpoint checkpoint;
-  private static final int MOST_EMBEDDINGS = 16;
-
   private final NDManager manager = ScriptModule.newManager();
 
   /** The denoiser's name: {@code unet} or {@code transformer}. */
@@ -77,15 +75,7 @@ public final class DiffusionPipeline implements Prior {
   private CompileOptions denoiserOptions;
   private ScriptModule attention;
   private PromptEncoder prompts;
-
-  /** Of the last prompts, so that jobs with one prompt encode it once. */
-  private final Map<String, KeptEmbedding> embeddings =
-      new LinkedHashMap<>(16, 0.75f, true) {
-        @Override
-        protected boolean removeEldestEntry(Map.Entry<String, KeptEmbedding> eldest) {
-          return size() > MOST_EMBEDDINGS;
-        }
-      };
+  private KeptEmbeddings embeddings;
 
   /**
    * @param vaeTile as in {@link ModelSource}
@@ -112,6 +102,7 @@ public final class DiffusionPipeline implements Prior {
           ScriptModule.compile(manager, () -> denoiserScript(options))) {
         codec = LatentCodec.load(checkpoint, manager, options);
         prompts = PromptEncoder.load(checkpoint, config, manager, options);
+        embeddings = new KeptEmbeddings(prompts, manager);
         requireMatching();
         denoiser = compiling.attach(checkpoint.weights(part));
       }
@@ -492,12 +483,12 @@ public final class DiffusionPipeline implements Prior {
     PromptSuppression suppression =
         suppresses ? new PromptSuppression(prompts, prompt.suppress()) : null;
     String text = suppresses ? suppression.naming(prompt.text()) : prompt.text();
-    PromptEncoder.Embedding positive = embedded(target, text, false);
+    PromptEncoder.Embedding positive = embeddings.embed(target, text, false);
     // a distilled guidance scale is an input of the network: one branch, whatever the scale
     PromptEncoder.Embedding negative =
         prompt.guidanceScale() == 1 || guidanceEmbedding() > 0
             ? PromptEncoder.Embedding.NONE
-            : embedded(target, prompt.negative(), true);
+            : embeddings.embed(target, prompt.negative(), true);
     if (!suppresses && equal(positive, negative)) {
       // eps + w (eps - eps): one branch says it all
       negative = PromptEncoder.Embedding.NONE;
@@ -511,34 +502,11 @@ public final class DiffusionPipeline implements Prior {
         suppresses ? suppression.of(target, prompt, text, positive.tokens()) : null);
   }
 
-  /** An embedding kept from before, or made and kept. */
-  private PromptEncoder.Embedding embedded(NDManager target, String text, boolean negative) {
-    String key = (negative ? "-" : "+") + text;
-    synchronized (embeddings) {
-      KeptEmbedding kept = embeddings.get(key);
-      if (kept == null) {
-        try (NDManager scratch = manager.newSubManager()) {
-          PromptEncoder.Embedding made = prompts.embed(scratch, text, negative);
-          kept =
-              new KeptEmbedding(
-                  HostTensor.of(made.tokens()),
-                  made.pooled() == null ? null : HostTensor.of(made.pooled()));
-        }
-        embeddings.put(key, kept);
-      }
-      return new PromptEncoder.Embedding(
-          kept.tokens().to(target), kept.pooled() == null ? null : kept.pooled().to(target));
-    }
-  }
-
   private static boolean equal(PromptEncoder.Embedding a, PromptEncoder.Embedding b) {
     return b.tokens() != null
         && a.tokens().contentEquals(b.tokens())
         && (a.pooled() == null || a.pooled().contentEquals(b.pooled()));
   }
-
-  /** An embedding on the host. */
-  private record KeptEmbedding(HostTensor tokens, HostTensor pooled) {}
 
   @Override
   public boolean truncates(String prompt) {
