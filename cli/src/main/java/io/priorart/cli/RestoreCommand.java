@@ -140,7 +140,7 @@ final class RestoreCommand implements Callable<Integer> {
       paramLabel = "FILE",
       description = {
         "Keep the solve in this file while it runs and when it is stopped, and go on from it when",
-        "it is there: the result is the same. Removed when the solve has ended. All samples",
+        "it is there: the result is the same. Removed when the results are written. All samples",
         "must fit into one batch (8, less where memory is short)."
       })
   private Path state;
@@ -351,6 +351,9 @@ final class RestoreCommand implements Callable<Integer> {
       PictureFiles.requireWritable(files.get(k), force);
       PictureFiles.writeBytes(files.get(k), contents.get(k));
     }
+    if (restored.whole()) {
+      stopping.removeState();
+    }
     Report result =
         restored.report().withFiles(in.toString(), files.stream().map(Path::toString).toList());
     for (Report.Sample s : result.samples()) {
@@ -391,6 +394,11 @@ final class RestoreCommand implements Callable<Integer> {
     @Override
     public void batchStarted(int first, int count) {
       sample = first;
+    }
+
+    @Override
+    public void warning(String message) {
+      System.err.println(in + ": " + message);
     }
 
     @Override

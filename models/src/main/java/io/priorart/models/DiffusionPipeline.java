@@ -430,8 +430,8 @@ public final class DiffusionPipeline implements Prior {
     return codec.stride() * config.stride();
   }
 
-  /** Side of the auto-encoder's tiles in pixels; 0 for none. */
-  int vaeTile() {
+  @Override
+  public int vaeTile() {
     return vaeTile;
   }
 

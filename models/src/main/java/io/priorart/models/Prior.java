@@ -27,6 +27,11 @@ public interface Prior extends AutoCloseable {
   /** SHA-256 over the checkpoint's weights and configurations. */
   String hash();
 
+  /** Side of the tiles in pixels that its auto-encoder works in; 0 for none. */
+  default int vaeTile() {
+    return 0;
+  }
+
   /**
    * The solver's view of this model for pictures of one size; holds no weights of its own.
    *

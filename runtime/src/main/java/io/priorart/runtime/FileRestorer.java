@@ -88,7 +88,12 @@ public final class FileRestorer {
       byte[] mean,
       byte[] standardDeviation,
       Report report,
-      List<String> warnings) {}
+      List<String> warnings) {
+    /** Whether every sample's solve was let run to its end. */
+    public boolean whole() {
+      return report.samples().stream().allMatch(s -> s.cutShortAfter() == null);
+    }
+  }
 
   /**
    * Restores one file.

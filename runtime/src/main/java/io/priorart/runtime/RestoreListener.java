@@ -26,4 +26,7 @@ public interface RestoreListener extends SolveListener {
    * @param sample from 0
    */
   default void sampleFinished(int sample, Restorer.Sample result) {}
+
+  /** Something that the caller should know while the solve goes on, in one sentence. */
+  default void warning(String message) {}
 }

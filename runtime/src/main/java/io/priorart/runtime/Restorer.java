@@ -402,6 +402,9 @@ public final class Restorer {
       RestoreListener listener,
       Stopping stopping) {
     P spec = checked(method, request);
+    if (stopping.state() != null) {
+      SolveStateFile.requireUsable(stopping.state());
+    }
     boolean needsModel = method.needs().contains(SolverMethod.Need.MODEL);
     Picture seen =
         needsModel && !losesColour(request, measurement) ? measurement.inColour() : measurement;
@@ -420,7 +423,7 @@ public final class Restorer {
     Shape shape = problem.operator().imageShape();
     LatentDiffusionModel model = null;
     int batch = 1;
-    String identity = "";
+    SolveStateFile state = null;
     if (stopping.state() != null && !needsModel) {
       throw new PriorArtException(
           ErrorKind.FAILED_PRECONDITION,
@@ -440,7 +443,16 @@ public final class Restorer {
       }
       Prior prior = pipelines.get();
       requireFit(request, prior.traits());
-      identity = stopping.state() == null ? "" : prior.hash() + " " + prior.precision();
+      if (stopping.state() != null) {
+        String identity = prior.hash() + " " + prior.precision() + " " + prior.vaeTile();
+        Map<String, Object> parameters = ParameterSchema.of(method.spec()).values(spec);
+        state =
+            new SolveStateFile(
+                stopping.state(),
+                SolveStateFile.fingerprint(request, parameters, problem, identity),
+                listener::warning);
+        state.requireOwn();
+      }
       model = prior.bind((int) shape.get(1), (int) shape.get(2));
     }
     InverseSolver solver = method.create().apply(spec);
@@ -454,13 +466,6 @@ public final class Restorer {
       int count = Math.min(batch, request.samples() - k);
       int batchesLeft = (request.samples() - k + batch - 1) / batch;
       listener.batchStarted(k, count);
-      SolveStateFile state =
-          stopping.state() == null
-              ? null
-              : new SolveStateFile(
-                  stopping.state(),
-                  SolveStateFile.fingerprint(
-                      request, ParameterSchema.of(method.spec()).values(spec), problem, identity));
       List<Sample> solved;
       try {
         solved =
@@ -487,9 +492,6 @@ public final class Restorer {
         listener.sampleFinished(k + n, solved.get(n));
       }
       samples.addAll(solved);
-      if (state != null && solved.get(0).cutShortAfter() == 0) {
-        state.remove();
-      }
     }
     return new Restoration(
         samples,

@@ -9,7 +9,6 @@ import io.priorart.solver.PriorArtException;
 import io.priorart.solver.Problem;
 import io.priorart.solver.SolveState;
 import io.priorart.solver.SolveStates;
-import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
@@ -21,34 +20,85 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.function.Consumer;
 
 /**
  * A solve's state in a {@code .safetensors} file, written aside and renamed: every half minute and
- * when the solve is stopped, gone on from when it is there, removed when the solve has ended. It
- * names the solve that it belongs to, and serves no other.
+ * when the solve is stopped, gone on from when it is there. It names the solve that it belongs to,
+ * and serves no other. A state that cannot be written is said, and the solve goes on: its result is
+ * worth more.
  */
 final class SolveStateFile implements SolveStates {
   private static final Duration INTERVAL = Duration.ofSeconds(30);
   private static final String SOLVE = "solve";
   private static final String STEP = "step";
+  private static final String CONTENT = "content";
 
   private final Path file;
   private final String fingerprint;
+  private final Consumer<String> warnings;
   private long lastNanos = System.nanoTime();
 
   /**
    * @param fingerprint of everything that decides the result
+   * @param warnings hears what could not be written
    */
-  SolveStateFile(Path file, String fingerprint) {
+  SolveStateFile(Path file, String fingerprint, Consumer<String> warnings) {
     this.file = file;
     this.fingerprint = fingerprint;
+    this.warnings = warnings;
+  }
+
+  /**
+   * Whether a state can be kept there, before anything runs.
+   *
+   * @throws PriorArtException NOT_FOUND without its folder; FAILED_PRECONDITION for a folder that
+   *     cannot be written to; INVALID_ARGUMENT for a file that is there and no state
+   */
+  static void requireUsable(Path file) {
+    Path folder = file.toAbsolutePath().getParent();
+    if (folder == null || !Files.isDirectory(folder)) {
+      throw new PriorArtException(ErrorKind.NOT_FOUND, "state: there is no folder " + folder);
+    }
+    if (!Files.isWritable(folder)) {
+      throw new PriorArtException(
+          ErrorKind.FAILED_PRECONDITION, "state: the folder " + folder + " cannot be written to");
+    }
+    if (Files.exists(file)) {
+      open(file);
+    }
+  }
+
+  /** A file that is there, if it is a state. */
+  private static SafetensorsFile open(Path file) {
+    SafetensorsFile kept;
+    try {
+      kept = SafetensorsFile.open(file);
+    } catch (PriorArtException | UncheckedIOException e) {
+      throw noState(file, e);
+    }
+    if (!kept.metadata().keySet().containsAll(List.of(SOLVE, STEP, CONTENT))) {
+      throw noState(file, null);
+    }
+    return kept;
+  }
+
+  private static PriorArtException noState(Path file, Exception cause) {
+    return new PriorArtException(
+        ErrorKind.INVALID_ARGUMENT,
+        "state: "
+            + file
+            + " is no solve's state, or damaged; remove it or name another file"
+            + (cause == null ? "" : " (" + cause.getMessage() + ")"),
+        Map.of("field", "state"),
+        cause);
   }
 
   /**
    * What decides a batch's result, which holds all samples of the request.
    *
    * @param parameters every parameter of the solver
-   * @param model hash and precision
+   * @param model hash, precision and tiles
    */
   static String fingerprint(
       Restorer.Request request, Map<String, Object> parameters, Problem problem, String model) {
@@ -63,7 +113,8 @@ final class SolveStateFile implements SolveStates {
             request.prompt().toString(),
             model,
             Long.toString(request.seed()),
-            Integer.toString(request.samples()));
+            Integer.toString(request.samples()),
+            problem.operator().imageShape().toString());
     digest.update(facts.getBytes(StandardCharsets.UTF_8));
     update(digest, problem.measurement());
     for (OperatorRequest operator : request.operators()) {
@@ -90,6 +141,21 @@ final class SolveStateFile implements SolveStates {
     digest.update(bytes);
   }
 
+  /** Refuses a file of another solve, before anything is made for this one. */
+  void requireOwn() {
+    if (Files.exists(file)) {
+      own();
+    }
+  }
+
+  /** What the arrays and the step are recognised by. */
+  private static String content(String step, List<HostTensor> arrays) {
+    MessageDigest digest = Sha256.digest();
+    digest.update(step.getBytes(StandardCharsets.UTF_8));
+    arrays.forEach(array -> update(digest, array));
+    return Sha256.text(digest.digest());
+  }
+
   /**
    * {@inheritDoc}
    *
@@ -101,20 +167,33 @@ final class SolveStateFile implements SolveStates {
     if (!Files.exists(file)) {
       return null;
     }
-    SafetensorsFile kept = SafetensorsFile.open(file);
+    SafetensorsFile kept = own();
+    List<HostTensor> arrays = new ArrayList<>();
+    try {
+      for (int i = 0; i < kept.shapes().size(); i++) {
+        arrays.add(kept.read(Integer.toString(i)));
+      }
+    } catch (PriorArtException | UncheckedIOException e) {
+      throw noState(file, e);
+    }
+    String step = kept.metadata().get(STEP);
+    if (!content(step, arrays).equals(kept.metadata().get(CONTENT))) {
+      throw noState(file, null);
+    }
+    return new SolveState(Integer.parseInt(step), arrays);
+  }
+
+  private SafetensorsFile own() {
+    SafetensorsFile kept = open(file);
     if (!fingerprint.equals(kept.metadata().get(SOLVE))) {
       throw new PriorArtException(
           ErrorKind.FAILED_PRECONDITION,
           "state: "
               + file
-              + " belongs to a solve with another picture, model, seed or parameters; remove it or"
-              + " name another file");
+              + " belongs to a solve with another picture, size, model, seed or parameters; remove"
+              + " it or name another file");
     }
-    List<HostTensor> arrays = new ArrayList<>();
-    for (int i = 0; i < kept.shapes().size(); i++) {
-      arrays.add(kept.read(Integer.toString(i)));
-    }
-    return new SolveState(Integer.parseInt(kept.metadata().get(STEP)), arrays);
+    return kept;
   }
 
   @Override
@@ -134,17 +213,14 @@ final class SolveStateFile implements SolveStates {
       Shape shape = array.shape();
       tensors.put(Integer.toString(tensors.size()), new HostTensor(shape, array.values()));
     }
-    Map<String, String> metadata = Map.of(SOLVE, fingerprint, STEP, Integer.toString(state.step()));
-    SafetensorsWriter.write(file, tensors, metadata, false);
-    lastNanos = System.nanoTime();
-  }
-
-  /** The solve has ended. */
-  void remove() {
+    String step = Integer.toString(state.step());
+    Map<String, String> metadata =
+        Map.of(SOLVE, fingerprint, STEP, step, CONTENT, content(step, state.arrays()));
     try {
-      Files.deleteIfExists(file);
-    } catch (IOException e) {
-      throw new UncheckedIOException(e);
+      SafetensorsWriter.write(file, tensors, metadata, false);
+    } catch (UncheckedIOException e) {
+      warnings.accept("state: " + file + " could not be written: " + e.getCause());
     }
+    lastNanos = System.nanoTime();
   }
 }

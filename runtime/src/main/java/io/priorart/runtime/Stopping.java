@@ -2,6 +2,9 @@ package io.priorart.runtime;
 
 import io.priorart.solver.ErrorKind;
 import io.priorart.solver.PriorArtException;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.function.BooleanSupplier;
@@ -16,7 +19,7 @@ import java.util.regex.Pattern;
  *     {@code null} for none
  * @param keepBest whether a cancelled solve gives its last estimate, too, instead of failing
  * @param state file that the solve is kept in while it runs and when it is stopped, and gone on
- *     from; {@code null} for none
+ *     from, until {@link #removeState}; {@code null} for none
  */
 public record Stopping(BooleanSupplier cancelled, Duration budget, boolean keepBest, Path state) {
   private static final Pattern DURATION = Pattern.compile("(\\d{1,7}(?:\\.\\d{1,3})?)(ms|s|m|h)");
@@ -62,6 +65,17 @@ public record Stopping(BooleanSupplier cancelled, Duration budget, boolean keepB
           default -> 3_600_000;
         };
     return Duration.ofMillis(Math.round(Double.parseDouble(m.group(1)) * unit));
+  }
+
+  /** For a solve that has ended, as soon as its results are safe. */
+  public void removeState() {
+    if (state != null) {
+      try {
+        Files.deleteIfExists(state);
+      } catch (IOException e) {
+        throw new UncheckedIOException(e);
+      }
+    }
   }
 
   /** Whether what there is by then is given where a solve stops for this reason. */

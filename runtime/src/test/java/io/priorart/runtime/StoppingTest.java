@@ -1,5 +1,6 @@
 package io.priorart.runtime;
 
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
@@ -7,6 +8,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import ai.djl.ndarray.types.Shape;
 import io.priorart.models.ModelFamilies;
+import io.priorart.models.ModelSource;
 import io.priorart.models.Prior;
 import io.priorart.models.engine.CompileOptions;
 import io.priorart.runtime.image.Picture;
@@ -17,11 +19,15 @@ import io.priorart.solver.NoiseSource;
 import io.priorart.solver.PriorArtException;
 import io.priorart.solver.Prompt;
 import io.priorart.solver.SolveEvent;
+import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
+import java.util.function.BooleanSupplier;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -123,9 +129,88 @@ class StoppingTest {
               PriorArtException.class,
               () -> solve(prior, 4, new Stopping(() -> false, null, false, state)));
       assertEquals(ErrorKind.FAILED_PRECONDITION, other.kind());
-      assertEquals(whole, solve(prior, 3, new Stopping(() -> false, null, false, state)));
+      assertEquals(0, steps);
+      Stopping going = new Stopping(() -> false, null, false, state);
+      assertEquals(whole, solve(prior, 3, going));
       assertEquals(2, steps, "steps that were left");
+      assertTrue(Files.exists(state), "until the result is safe");
+      going.removeState();
       assertFalse(Files.exists(state));
+    }
+  }
+
+  /** What is no state of this very solve is refused by name, before any step. */
+  @Test
+  void aStateServesItsOwnSolveAlone() throws IOException {
+    Path state = dir.resolve("solve.safetensors");
+    Stopping kept = new Stopping(() -> steps == 3, null, false, state);
+    Path fixtures = Checkpoints.home().resolve("testdata/fixtures/sd-two-level");
+    ModelSource tiles = ModelSource.of(fixtures).tiled(64);
+    try (Prior prior = ModelFamilies.load(fixtures, CompileOptions.REFERENCE);
+        Prior tiled = ModelFamilies.load(tiles, CompileOptions.REFERENCE)) {
+      assertThrows(PriorArtException.class, () -> enlarge(prior, 16, kept));
+      byte[] right = Files.readAllBytes(state);
+      refused(ErrorKind.FAILED_PRECONDITION, "another picture, size, model", tiled, 16, state);
+      // a picture one pixel smaller has the same measurement, and latents of the same shape
+      refused(ErrorKind.FAILED_PRECONDITION, "another picture, size, model", prior, 15, state);
+      byte[] cut = Arrays.copyOf(right, right.length - 4);
+      byte[] changed = right.clone();
+      changed[changed.length - 2] ^= 1;
+      for (byte[] wrong : new byte[][] {cut, changed, {}, "a photograph".getBytes()}) {
+        Files.write(state, wrong);
+        refused(ErrorKind.INVALID_ARGUMENT, "no solve's state, or damaged", prior, 16, state);
+        assertArrayEquals(wrong, Files.readAllBytes(state), "and left as it was");
+      }
+      Path nowhere = dir.resolve("nowhere").resolve("state");
+      refused(ErrorKind.NOT_FOUND, "there is no folder", prior, 16, nowhere);
+    }
+  }
+
+  private void refused(ErrorKind kind, String why, Prior prior, int side, Path state) {
+    Stopping stopping = new Stopping(() -> false, null, false, state);
+    PriorArtException e =
+        assertThrows(PriorArtException.class, () -> enlarge(prior, side, stopping));
+    assertEquals(kind, e.kind(), e.getMessage());
+    assertTrue(e.getMessage().startsWith("state: "), e.getMessage());
+    assertTrue(e.getMessage().contains(why), e.getMessage());
+    assertEquals(0, steps);
+  }
+
+  /** A full or vanished disk costs the state, not the solve. */
+  @Test
+  void aStateThatCannotBeWrittenIsSaidAndTheStopStays() throws IOException {
+    Path folder = Files.createDirectory(dir.resolve("disk"));
+    Path fixtures = Checkpoints.home().resolve("testdata/fixtures/sd-two-level");
+    List<String> warnings = new ArrayList<>();
+    BooleanSupplier vanishing =
+        () -> {
+          if (steps == 3) {
+            folder.toFile().delete();
+          }
+          return steps == 3;
+        };
+    try (Prior prior = ModelFamilies.load(fixtures, CompileOptions.REFERENCE)) {
+      RestoreListener hearing =
+          new RestoreListener() {
+            @Override
+            public void on(SolveEvent event) {
+              counting.on(event);
+            }
+
+            @Override
+            public void warning(String message) {
+              warnings.add(message);
+            }
+          };
+      Stopping stopping = new Stopping(vanishing, null, true, folder.resolve("state"));
+      steps = 0;
+      Restorer.Sample sample =
+          Restorer.restore(picture(16), request(3, 1), () -> prior, 8, hearing, stopping)
+              .samples()
+              .get(0);
+      assertEquals(3, sample.cutShortAfter());
+      assertEquals(1, warnings.size());
+      assertTrue(warnings.get(0).startsWith("state: "), warnings.get(0));
     }
   }
 
@@ -134,28 +219,44 @@ class StoppingTest {
   }
 
   private HostTensor solve(Prior prior, long seed, int samples, Stopping stopping) {
-    HostTensor pixels = new NoiseSource(1).normal(new Shape(1, 3, 16, 16));
-    Restorer.Request request =
-        new Restorer.Request(
-            List.of(new OperatorRequest("identity", Map.of())),
-            Noise.ofSigma(0.1),
-            "prox-diffusion",
-            "fast",
-            Map.of(),
-            4,
-            true,
-            Prompt.NONE,
-            seed,
-            samples,
-            0,
-            0);
     steps = 0;
-    return Restorer.restore(
-            new Picture(pixels, 8, null), request, () -> prior, 8, counting, stopping)
+    return Restorer.restore(picture(16), request(seed, samples), () -> prior, 8, counting, stopping)
         .samples()
         .get(0)
         .picture()
         .pixels();
+  }
+
+  /** A picture of half the side, doubled. */
+  private void enlarge(Prior prior, int side, Stopping stopping) {
+    OperatorRequest half = new OperatorRequest("super-resolution", Map.of("factor", 2));
+    steps = 0;
+    Restorer.restore(picture(8), request(half, 3, 1, side), () -> prior, 8, counting, stopping);
+  }
+
+  private static Picture picture(int side) {
+    return new Picture(new NoiseSource(1).normal(new Shape(1, 3, side, side)), 8, null);
+  }
+
+  private static Restorer.Request request(long seed, int samples) {
+    return request(new OperatorRequest("identity", Map.of()), seed, samples, 0);
+  }
+
+  private static Restorer.Request request(
+      OperatorRequest operator, long seed, int samples, int side) {
+    return new Restorer.Request(
+        List.of(operator),
+        Noise.ofSigma(0.1),
+        "prox-diffusion",
+        "fast",
+        Map.of(),
+        4,
+        true,
+        Prompt.NONE,
+        seed,
+        samples,
+        side,
+        side);
   }
 
   @Test
