@@ -20,8 +20,8 @@ public record Inversion(NDArray noise, NDList nulls, List<Step> steps) {
    * @param sigma the higher of its two noise levels
    * @param iterations how often the denoiser was evaluated at it, or for null-text how many updates
    *     were made
-   * @param residual RMS of what its equation lacks at the last point where it was evaluated, in
-   *     variance-preserving form; NaN for a method that does not look
+   * @param residual RMS of what its equation lacks where it was evaluated last, of Newton's steps
+   *     where least, in variance-preserving form; NaN for a method that does not look
    */
   public record Step(double sigma, int iterations, double residual) {}
 

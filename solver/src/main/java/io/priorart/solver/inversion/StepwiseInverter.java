@@ -38,7 +38,9 @@ abstract class StepwiseInverter implements Inverter {
 
   @Override
   public final Inversion invert(LatentDiffusionModel model, NDArray clean, SolveContext context) {
-    return climb(model, clean, context.conditioning(), context, new NDList());
+    try (NDList pivots = new NDList()) {
+      return climb(model, clean, context.conditioning(), context, pivots);
+    }
   }
 
   /**

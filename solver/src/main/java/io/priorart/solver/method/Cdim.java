@@ -177,7 +177,10 @@ public final class Cdim extends LatentSolver {
           double[] norms = Observation.sumsOfSquares(moved);
           for (int n = 0; n < chains; n++) {
             // r = A x - y is minus the residual
-            steps[n] = smallest(squares[n], -products[n], norms[n], bound);
+            steps[n] =
+                squares[n] <= bound * (1 + ROUNDING)
+                    ? 0
+                    : smallest(squares[n], -products[n], norms[n], bound);
           }
           return x.sub(Observation.scale(gradient, steps));
         }

@@ -49,9 +49,10 @@ import java.util.Set;
  * without it the few steps that are affordable move along the stiffest directions alone. Where
  * {@code eta} times the curvature is {@code s}, a variance comes out {@code 1 / (1 - s / (2 + 2m))}
  * times too large. {@code tau} is the measurement's sigma unless it is given: the paper's 0.01 is
- * smaller than its noise. The step does not decay within a level, as the code's does linearly,
- * since it is bounded by the curvature already; {@code latent-paper} has one number of inner steps
- * where the code has 15 to 95 by task.
+ * smaller than its noise. The evaluations of a level end at {@code odeEndSigma}, as the code's do,
+ * on a grid of as many levels as there are evaluations, and then at 0. The step does not decay
+ * within a level, as the code's does linearly, since it is bounded by the curvature already; {@code
+ * latent-paper} has one number of inner steps where the code has 15 to 95 by task.
  *
  * <p>For a linear operator the inner target is Gaussian, and with {@code langevinSteps = 0} it is
  * sampled exactly: {@code argmin_u ||u - x0 - sigma xi||^2 / sigma^2 + ||A u - y - tau xi'||^2 /
@@ -85,11 +86,11 @@ public final class Daps extends LatentSolver {
           Set.of(Need.MODEL, Need.DECODER_GRADIENT, Need.EVEN_NOISE),
           Spec.class,
           Map.of(
-              "fast", new Spec(40, 1, 50, 0.2, 0, 0, 100, 0.02),
-              "latent", new Spec(12, 1, 10, 1, 0.9, 0, 10, 0.05),
-              "latent-paper", new Spec(50, 2, 30, 0.5, 0.9, 0.01, 10, 0.1),
-              "exact", new Spec(100, 1, 0, 0.5, 0, 0, 100, 0.02),
-              "paper", new Spec(200, 5, 100, 0.5, 0, 0.01, 100, 0.1)),
+              "fast", new Spec(40, 1, 50, 0.2, 0, 0, 100, 0.02, 0.01),
+              "latent", new Spec(12, 1, 10, 1, 0.9, 0, 10, 0.05, 0.001),
+              "latent-paper", new Spec(50, 2, 30, 0.5, 0.9, 0.01, 10, 0.1, 0.001),
+              "exact", new Spec(100, 1, 0, 0.5, 0, 0, 100, 0.02, 0.01),
+              "paper", new Spec(200, 5, 100, 0.5, 0, 0.01, 100, 0.1, 0.01)),
           Daps::new);
 
   /**
@@ -103,6 +104,8 @@ public final class Daps extends LatentSolver {
    * @param tau how exactly the measurement is fitted; 0 is the measurement's sigma
    * @param startSigma first noise level, lowered to the checkpoint's largest
    * @param endSigma last noise level, raised to the checkpoint's smallest
+   * @param odeEndSigma level of the last evaluation at each, where there are several, raised to the
+   *     checkpoint's smallest
    */
   public record Spec(
       @Parameter(doc = "Noise levels", min = 1, max = 1000) int steps,
@@ -141,7 +144,15 @@ public final class Daps extends LatentSolver {
               unit = "standard deviations on [-1,1]",
               min = 0.001,
               max = 1)
-          double endSigma) {
+          double endSigma,
+      @Parameter(
+              doc =
+                  "Level of the last evaluation at each noise level, where there are several; raised"
+                      + " to the checkpoint's smallest",
+              unit = "standard deviations on [-1,1]",
+              min = 0.0001,
+              max = 1)
+          double odeEndSigma) {
     public Spec {
       if (endSigma >= startSigma) {
         throw PriorArtException.badField(
@@ -338,7 +349,8 @@ public final class Daps extends LatentSolver {
 
   /** Deterministic steps down to the clean picture. */
   private NDArray clean(LatentDiffusionModel model, SolveContext context, NDArray x, double sigma) {
-    double[] levels = NoiseLevels.karras(model.schedule(), spec.odeSteps(), sigma, spec.endSigma());
+    double[] levels =
+        NoiseLevels.karras(model.schedule(), spec.odeSteps(), sigma, spec.odeEndSigma());
     return TensorScope.iterate(
         x,
         spec.odeSteps(),

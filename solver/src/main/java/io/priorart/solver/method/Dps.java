@@ -21,7 +21,7 @@ import java.util.Set;
  * Diffusion posterior sampling (Chung et al., ICLR 2023, arXiv 2209.14687, algorithm 1), through
  * the decoder when the prior is latent ("latent DPS").
  *
- * <p>With {@code z} the latent {@code [1, c, h, w]} in variance-preserving form, {@code a_t =
+ * <p>With {@code z} latents {@code [N, c, h, w]} in variance-preserving form, {@code a_t =
  * alphaBar}, {@code s} the next timestep and {@code alpha = a_t / a_s}, a step is
  *
  * <pre>
@@ -38,11 +38,11 @@ import java.util.Set;
  * the same with fewer steps (the paper only knows 1000, where both agree); the posterior's variance
  * is the small fixed one, because latent checkpoints learn none; the clean estimate is not clamped,
  * which would cut the gradient where it saturates. {@code zeta} depends on the picture's size and
- * noise ({@code solvers.md}, section 11): tune it. With {@code polyak} a step is no longer than
- * Polyak's ({@link Guidance#step}): few steps overshoot where the paper's thousand do not. Preset
- * {@code latent}, which latent priors take for {@code fast}, has it; {@code fast} itself has not (a
- * tuning photograph with and without, 70 % missing, x4, box: 31.3 and 30.9, 27.5 and 28.2, 20.7 and
- * 21.7 dB with a prior of pictures; 20.6 and 18.2 dB with a box and a latent one).
+ * noise: tune it. With {@code polyak} a step is no longer than Polyak's ({@link Guidance#step}):
+ * few steps overshoot where the paper's thousand do not. Preset {@code latent}, which latent priors
+ * take for {@code fast}, has it; {@code fast} itself has not (a tuning photograph with and without,
+ * 70 % missing, x4, box: 31.3 and 30.9, 27.5 and 28.2, 20.7 and 21.7 dB with a prior of pictures;
+ * 20.6 and 18.2 dB with a box and a latent one).
  *
  * <p>{@code fast}'s weight of 1 was the best of 0.1 to 10 for missing pixels, super-resolution and
  * blur alike on random fields of a photograph's spectrum (128x128, sigma 0.01, exact denoiser).

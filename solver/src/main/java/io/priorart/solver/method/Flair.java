@@ -43,7 +43,7 @@ import java.util.Set;
  *
  * <p>The weight {@code w(t) = weight q(t) / mean(q)} has {@code q} the reciprocal of the velocity's
  * mean squared error, which {@code model calibrate} measures for a checkpoint. Without a
- * measurement it is the one of Stable Diffusion 3, of which {@code solvers.md}, section 4.2, has
+ * measurement it is the one of Stable Diffusion 3 as the released configuration has it, read off at
  * eleven points: 0.43 at 0.984, largest at about 0.78 with 0.73, 0.30 at 0.196 for weight 0.5.
  *
  * <p>Deviations, and why:
@@ -61,7 +61,7 @@ import java.util.Set;
  * </ul>
  */
 public final class Flair extends LatentSolver {
-  /** Weights of Stable Diffusion 3 for weight 0.5; {@code solvers.md}, section 4.2. */
+  /** Weights of Stable Diffusion 3 for weight 0.5, at times. */
   private static final double[][] USUAL = {
     {0.196, 0.30},
     {0.3, 0.40},

@@ -38,12 +38,15 @@ import java.util.Set;
  * iterates converge to a stationary point (theorem 4.1 there). Nothing is drawn: all samples are
  * equal.
  *
- * <p>Deviations, and why: the paper sets the data's weight and the penalty parameter task by task,
- * which at its noise of 0.02 and networks for 0.1 are a {@code dataWeight} of 0.4 and 1.6; here it
- * follows the noise. The start is the {@link Wiener} estimate, as for {@link Dpir}, where the paper
- * takes {@code A^T y}. {@code fast} and {@code inpainting} were chosen on two photographs that no
- * figure is reported on, at noise 0.01: the network knows noise of 0.1 and smooths accordingly,
- * which what a blur lost can bear, and what is known beside a gap cannot.
+ * <p>The released code's weights of the data term, {@code gamma} of 10 and 40, and networks for
+ * noise of 0.05 and 0.1 are set task by task; with each task's noise they all are a {@code
+ * dataWeight} of 1.6, which preset {@code paper} has.
+ *
+ * <p>Deviations, and why: {@code gamma} follows the noise. The start is the {@link Wiener}
+ * estimate, as for {@link Dpir}, where the paper takes {@code A^T y}. {@code fast} and {@code
+ * inpainting} were chosen on two photographs that no figure is reported on, at noise 0.01: the
+ * network knows noise of 0.1 and smooths accordingly, which what a blur lost can bear, and what is
+ * known beside a gap cannot.
  */
 public final class Lpn extends LatentSolver {
   public static final SolverMethod<Spec> METHOD =
@@ -63,7 +66,7 @@ public final class Lpn extends LatentSolver {
           Map.of(
               "fast", new Spec(20, 0.005),
               "inpainting", new Spec(20, 0.1),
-              "paper", new Spec(20, 0.4)),
+              "paper", new Spec(20, 1.6)),
           Lpn::new);
 
   /**

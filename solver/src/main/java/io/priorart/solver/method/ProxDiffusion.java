@@ -19,12 +19,12 @@ import java.util.Map;
 import java.util.Set;
 
 /**
- * The default solver: diffusion sampling with a proximal data step in pixel space and no network
- * gradient, of the family of DiffPIR (Zhu et al., CVPRW 2023, arXiv 2305.08995, algorithm 1), TReg
- * (Kim et al., ICLR 2025, arXiv 2311.15658) and LATINO (Spagnoletti et al., ICCV 2025, arXiv
- * 2503.12615).
+ * Diffusion sampling with a proximal data step in pixel space and no network gradient, what runs
+ * for a latent prior where nobody names a solver; of the family of DiffPIR (Zhu et al., CVPRW 2023,
+ * arXiv 2305.08995, algorithm 1), TReg (Kim et al., ICLR 2025, arXiv 2311.15658) and LATINO
+ * (Spagnoletti et al., ICCV 2025, arXiv 2503.12615).
  *
- * <p>With {@code z} the latent {@code [1, c, h, w]} at noise level {@code sigma}
+ * <p>With {@code z} the latents {@code [N, c, h, w]} at noise level {@code sigma}
  * (variance-exploding form), a step is
  *
  * <pre>
@@ -183,7 +183,10 @@ public final class ProxDiffusion extends LatentSolver {
         if (Arrays.stream(gamma).anyMatch(g -> g > 0)) {
           context.checkpoint();
           NDArray moved = y.proximal(operator, x, gamma);
-          clean = spec.driftCorrection() ? corrected(model, clean, x, moved) : model.encode(moved);
+          clean =
+              spec.driftCorrection()
+                  ? corrected(model, clean, x, moved)
+                  : replaced(clean, model.encode(moved), gamma);
         }
         double nextSigma = sigma[i + 1];
         if (nextSigma == 0) {
@@ -204,6 +207,13 @@ public final class ProxDiffusion extends LatentSolver {
         return model.decode(state.get(0));
       }
     };
+  }
+
+  /** What was not moved stays as it is, whatever its neighbours do. */
+  private static NDArray replaced(NDArray clean, NDArray encoded, double[] gamma) {
+    double[] taken = Arrays.stream(gamma).map(g -> g > 0 ? 1 : 0).toArray();
+    double[] kept = Arrays.stream(taken).map(t -> 1 - t).toArray();
+    return Observation.scale(clean, kept).add(Observation.scale(encoded, taken));
   }
 
   private static NDArray corrected(

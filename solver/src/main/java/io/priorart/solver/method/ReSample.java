@@ -26,7 +26,7 @@ import java.util.Set;
  * ReSample: latent diffusion with hard data consistency (Song et al., ICLR 2024, arXiv 2307.08123,
  * algorithms 1 and 2).
  *
- * <p>Deterministic DDIM over {@code S} steps on the latent {@code z [1, c, h, w]} in
+ * <p>Deterministic DDIM over {@code S} steps on latents {@code z [N, c, h, w]} in
  * variance-preserving form; {@code a} is alphaBar at the step, {@code p} at the next one, {@code k}
  * counts down from {@code S - 1}:
  *
@@ -56,8 +56,10 @@ import java.util.Set;
  *   <li>Tweedie's formula as in the paper; the published code has {@code (1-a)} where {@code
  *       sqrt(1-a)} belongs, and gives the look-ahead steps the wrong timestep.
  *   <li>An inner optimisation stops at the discrepancy {@code MSE <= sigma_eff^2} (the code's 1e-6
- *       fits the noise), or when the loss falls by less than {@code plateau} over 10 iterations.
- *       Each sample of a batch stops alone.
+ *       fits the noise), or when the loss falls by less than {@code plateau} over 10 iterations, in
+ *       {@code paper}, too: the code ends a latent stage only when the loss exceeds that of 200
+ *       iterations before, and a pixel stage never, which spends most of its thousands of decoders
+ *       on losses that no longer fall. Each sample of a batch stops alone.
  *   <li>With {@code closedFormPixels} the pixel stage of a linear operator is {@link
  *       LinearOperator#proximal} at the weight that meets the discrepancy ({@link FinalDataStep}):
  *       the same target, but the nearest picture that meets it rather than where AdamW stops.
@@ -281,7 +283,7 @@ public final class ReSample extends LatentSolver {
             if (!retire(losses, k, active, target)) {
               break;
             }
-            // d MSE / d prediction = -2 r / m; AdamW normalises, so only its sign pattern matters.
+            // d MSE / d prediction = -2 r / m
             context.checkpoint();
             NDArray gradient = at.pullback(residual.mul(-2.0 / y.count()));
             optimizer.step(gradient, active);

@@ -45,10 +45,11 @@ import java.util.stream.IntStream;
  * negation sign(f)}, which is what is done here. {@code f} wants the image tower that belongs to
  * the text encoder; checkpoints for sampling do not carry one. The substitute is what the prompt
  * says of the picture: the mean over its tokens less the negative prompt's, {@code f = mean_t(c_t)
- * - mean_t(u_t)}. It has effect where the guidance scale is not 1; without text there is nothing to
- * negate.
+ * - mean_t(u_t)}. It has effect where the guidance scale is not 1 (the paper's is 4 to 5); without
+ * text there is nothing to negate. The released code leaves it out unless told, as its examples do;
+ * {@code paper} has it.
  *
- * <p>Deviations, and why: {@code lambda} is a fraction of the measurement's variance in preset
+ * <p>Deviations, and why: {@code lambda} is in proportion to the measurement's variance in preset
  * {@code fast} ({@code weight}), because the paper's constant of 1e-4 fits the noise of a
  * measurement that has more of it; {@code x} is exact, where the paper takes five iterations of
  * conjugate gradients; the encoder's mean is taken, not a sample. {@code fast} goes on until the

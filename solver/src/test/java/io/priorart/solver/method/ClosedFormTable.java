@@ -81,9 +81,9 @@ class ClosedFormTable {
                 true));
       } else if (method == Daps.METHOD) {
         settings.add(preset(Daps.METHOD, "latent"));
-        Daps exact = new Daps(new Daps.Spec(100, 1, 0, 1, 0, 0, 10, 0.02));
+        Daps exact = new Daps(new Daps.Spec(100, 1, 0, 1, 0, 0, 10, 0.02, 0.02));
         settings.add(with(Daps.METHOD, "inner target sampled exactly", exact, true));
-        Daps langevin = new Daps(new Daps.Spec(60, 1, 400, 0.2, 0, 0, 5, 0.05));
+        Daps langevin = new Daps(new Daps.Spec(60, 1, 400, 0.2, 0, 0, 5, 0.05, 0.05));
         settings.add(with(Daps.METHOD, "400 inner Langevin steps", langevin, true));
       } else if (method == Dps.METHOD) {
         Dps dps = new Dps(new Dps.Spec(200, 0.015, false));

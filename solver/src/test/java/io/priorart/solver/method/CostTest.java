@@ -70,16 +70,13 @@ class CostTest {
         cost("pnp-flow", "paper", "500 0 0 0 0 0", "100 * 5 U"),
         cost("red-diff", "fast", "100 0 0 0 0 0", ""),
         cost("red-diff", "paper", "1000 0 0 0 0 0", "1000 U"),
-        cost("daps", "latent", "12 0 0 0 13-180 12-160", ""),
+        cost("daps", "latent", "12 0 0 0 171 139", ""),
         cost(
-            "daps",
-            "latent-paper",
-            "100 0 0 0 51-5000 50-4800",
-            "50 * 2 U, 50 * 15 to 50 * 95 (D + D')"),
-        cost("cdim", "fast", "26-100 1-75 0 0 0 0", ""),
-        cost("cdim", "paper", "26-525 1-500 0 0 0 0", "25 U, about 31 (U + U')"),
-        cost("sitcom", "fast", "24-108 12-96 0 0 0 0", ""),
-        cost("sitcom", "paper", "40-420 20-400 0 0 0 0", "at most 20 * 20 (U + U'), and 20 U"),
+            "daps", "latent-paper", "100 0 0 0 1665 1557", "50 * 2 U, 50 * 15 to 50 * 95 (D + D')"),
+        cost("cdim", "fast", "25-97 0-72 0 0 0 0", ""),
+        cost("cdim", "paper", "25-505 0-480 0 0 0 0", "25 U, about 31 (U + U')"),
+        cost("sitcom", "fast", "24-108 0-96 0 0 0 0", ""),
+        cost("sitcom", "paper", "40-420 0-400 0 0 0 0", "at most 20 * 20 (U + U'), and 20 U"),
         cost("prox-diffusion", "fast", "20 0 19-20 0 21 0", ""),
         cost("prox-diffusion", "paper", "36 0 35-36 0 37 0", "own"),
         cost("latino", "fast", "8 0 9 0 9 0", ""),
@@ -93,11 +90,11 @@ class CostTest {
                 + " start from and are not taken twice"),
         cost("treg", "fast", "50 0 25 0 26 0", ""),
         cost("treg", "paper", "200 0 56 0 57 0", "200 * 2 U, 57 (D + E); one U a step unguided"),
-        cost("resample", "fast", "80 60 3 0 63-150 60-150", ""),
+        cost("resample", "fast", "80 60 3 0 66-124 60-120", ""),
         cost(
             "resample",
             "paper",
-            "665 500 17 0 518-9017 500-9000",
+            "665 500 17 0 535-9018 500-9000",
             "500 (U + U' + D + D'), 165 U, 17 (D + E), at most 17 * 500 (D + D')"),
         cost("psld", "fast", "80 80 80 80 81 80", ""),
         cost(
@@ -185,7 +182,7 @@ class CostTest {
             """
             # Evaluations of each solver
 
-            Counted by `CostTest` on a posterior in closed form, one sample, unguided; `a to b` where stopping rules or the data decide. U, E and D are
+            Counted by `CostTest` on a posterior in closed form, one sample, unguided; `a to b`, the least and the most there can be, where stopping rules or the data decide. U, E and D are
             evaluations of denoiser, encoder and decoder, a prime their pullbacks. Of priors of pictures E and D are nothing. Guidance takes two
             evaluations of U for one. `docs/results-solvers.md` has those on photographs, with seconds and memory.
 

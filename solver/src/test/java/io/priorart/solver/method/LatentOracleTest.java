@@ -67,7 +67,7 @@ class LatentOracleTest {
     }
   }
 
-  /** Linear between eleven points of solvers.md, section 4.2. */
+  /** Linear between eleven points of the released configuration. */
   private static double usual(double t) {
     double[] at = {0.196, 0.3, 0.4, 0.5, 0.6, 0.7, 0.778, 0.85, 0.9, 0.95, 0.984};
     double[] w = {0.3, 0.4, 0.49, 0.58, 0.66, 0.71, 0.729, 0.71, 0.66, 0.55, 0.43};
@@ -122,7 +122,7 @@ class LatentOracleTest {
   @ParameterizedTest
   @CsvSource({"150, 0", "50, 0.9"})
   void daps(int langevinSteps, double momentum) {
-    Daps.Spec many = new Daps.Spec(40, 1, langevinSteps, 0.2, momentum, 0, 5, 0.05);
+    Daps.Spec many = new Daps.Spec(40, 1, langevinSteps, 0.2, momentum, 0, 5, 0.05, 0.05);
     List<GaussianOracle.Statistics> reached =
         OracleTest.check(
             2,

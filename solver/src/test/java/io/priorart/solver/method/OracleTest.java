@@ -124,6 +124,11 @@ class OracleTest {
 
   private static GaussianOracle.Statistics runLossy(
       GaussianOracle oracle, ProxDiffusion.Spec spec, double kept) {
+    return oracle.statistics(runLossy(oracle, spec, kept, 9, CHAINS));
+  }
+
+  private static double[][] runLossy(
+      GaussianOracle oracle, ProxDiffusion.Spec spec, double kept, long seed, int chains) {
     try (NDManager manager = NDManager.newBaseManager()) {
       GaussianLatentModel model =
           new GaussianLatentModel(manager, oracle.mean, oracle.covariance, oracle.codec) {
@@ -132,10 +137,22 @@ class OracleTest {
               return super.encode(x).mul(kept);
             }
           };
-      NDArray x =
-          new ProxDiffusion(spec)
-              .solve(oracle.problem(), model, SolveContext.of(manager, 9), CHAINS);
-      return oracle.statistics(GaussianOracle.samples(x));
+      SolveContext context = SolveContext.of(manager, seed);
+      return GaussianOracle.samples(
+          new ProxDiffusion(spec).solve(oracle.problem(), model, context, chains));
+    }
+  }
+
+  /** At some steps some samples explain their measurement already, and are not moved. */
+  @Test
+  void aSampleIsNotEncodedForTheSakeOfItsNeighbours() {
+    GaussianOracle oracle = new GaussianOracle(2);
+    ProxDiffusion.Spec spec = ProxDiffusion.METHOD.presets().get("paper");
+    assertFalse(spec.driftCorrection());
+    double[][] batch = runLossy(oracle, spec, 0.9, 9, 8);
+    for (int k = 0; k < 8; k++) {
+      double[] alone = runLossy(oracle, spec, 0.9, 9 + k, 1)[0];
+      assertEquals(0, relative(batch[k], alone), 1e-3, "sample " + k);
     }
   }
 
@@ -200,9 +217,9 @@ class OracleTest {
    */
   @Test
   void dapsReachesThePosterior() {
-    Daps.Spec exact = new Daps.Spec(100, 1, 0, 1, 0, 0, 10, 0.02);
-    Daps.Spec langevin = new Daps.Spec(60, 1, 400, 0.2, 0, 0, 5, 0.05);
-    Daps.Spec flow = new Daps.Spec(100, 5, 0, 1, 0, 0, 10, 0.02);
+    Daps.Spec exact = new Daps.Spec(100, 1, 0, 1, 0, 0, 10, 0.02, 0.02);
+    Daps.Spec langevin = new Daps.Spec(60, 1, 400, 0.2, 0, 0, 5, 0.05, 0.05);
+    Daps.Spec flow = new Daps.Spec(100, 5, 0, 1, 0, 0, 10, 0.02, 0.02);
     double wide = 0;
     for (int seed = 0; seed < 4; seed++) {
       GaussianOracle oracle = new GaussianOracle(seed);
@@ -472,8 +489,8 @@ class OracleTest {
   }
 
   /**
-   * zeta is set for sixteen pixels instead of the paper's 196,608; see solvers.md, section 11.
-   * Polyak's steps know by themselves how long they are.
+   * zeta is set for sixteen pixels instead of the paper's 196,608. Polyak's steps know by
+   * themselves how long they are.
    */
   @Test
   void dps() {

@@ -138,6 +138,7 @@ final class Reference {
     double[] centre = times(oracle.codec, oracle.mean);
     double high = Math.min(spec.startSigma(), Math.sqrt(1 / alphaBar[999] - 1));
     double low = Math.max(spec.endSigma(), Math.sqrt(1 / alphaBar[0] - 1));
+    double lowest = Math.max(spec.odeEndSigma(), Math.sqrt(1 / alphaBar[0] - 1));
     double tau = spec.tau() == 0 ? GaussianOracle.SIGMA : spec.tau();
     double norm = squaredNorm();
     double[] x = scaled(normal(random, GaussianOracle.D), high);
@@ -145,8 +146,9 @@ final class Reference {
       double sigma = level(i, spec.steps(), high, low);
       double[] clean = x;
       for (int k = 0; k < spec.odeSteps(); k++) {
-        double from = spec.odeSteps() == 1 ? sigma : level(k, spec.odeSteps(), sigma, low);
-        double to = k == spec.odeSteps() - 1 ? 0 : level(k + 1, spec.odeSteps(), sigma, low);
+        double end = Math.min(lowest, sigma);
+        double from = spec.odeSteps() == 1 ? sigma : level(k, spec.odeSteps(), sigma, end);
+        double to = k == spec.odeSteps() - 1 ? 0 : level(k + 1, spec.odeSteps(), sigma, end);
         double[][] gain =
             pictureGains.computeIfAbsent(from, s -> GaussianLatentModel.gain(prior, s));
         double[] estimate = plus(centre, 1, times(gain, plus(clean, -1, centre)));

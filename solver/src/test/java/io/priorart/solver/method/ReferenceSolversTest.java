@@ -274,7 +274,9 @@ class ReferenceSolversTest {
     requireLevels(run, n, 100);
     compare(
         run,
-        new Daps(new Daps.Spec(n, run.evaluations / n, run.iterations, run.step, 0, 0, 100, 0.02)));
+        new Daps(
+            new Daps.Spec(
+                n, run.evaluations / n, run.iterations, run.step, 0, 0, 100, 0.02, 0.02)));
   }
 
   /**
