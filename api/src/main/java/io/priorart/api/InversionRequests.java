@@ -12,6 +12,7 @@ import io.priorart.runtime.inversion.PictureInversion;
 import io.priorart.solver.PriorArtException;
 import io.priorart.solver.Prompt;
 import io.priorart.solver.Violations;
+import io.priorart.v1.Conditioning;
 import io.priorart.v1.EditRequest;
 import io.priorart.v1.Image;
 import io.priorart.v1.InterpolateRequest;
@@ -142,12 +143,13 @@ public final class InversionRequests {
 
   Job edit(EditRequest wire) {
     Violations v = new Violations();
-    Prompt prompt = requests.prompt("edit", wire.getEdit(), v);
-    v.check(prompt::check);
+    Prompt edit = requests.prompt("edit", wire.getEdit(), v);
+    v.check(edit::check);
     return switch (wire.getSourceCase()) {
       case INVERT -> {
         Job first = v.check(null, () -> inversion("invert.", wire.getInvert(), wire.getOutput()));
         v.raise();
+        Prompt prompt = over(first.prompts().get(0), wire.getEdit(), edit);
         requireText(prompt, first.model());
         yield new Job(
             first.model(),
@@ -166,26 +168,42 @@ public final class InversionRequests {
             });
       }
       case NOISE -> {
-        InvertedPicture noise = v.check(null, () -> noise("noise", wire.getNoise()));
+        Prompt own = v.check(Prompt.NONE, () -> noise("noise", wire.getNoise()).prompt());
         Common common =
             common(wire.getModel(), wire.getOutput(), wire.hasBudget(), wire.getBudget(), v);
         v.raise();
+        Prompt prompt = over(own, wire.getEdit(), edit);
         requireText(prompt, common.model());
         yield job(
             common,
             List.of(wire.getNoise()),
             List.of(prompt),
-            (prior, running) -> PictureInversion.edit(noise, prompt, prior, running));
+            (prior, running) -> {
+              // decoded when its turn has come, as pictures are
+              InvertedPicture noise = noise("noise", wire.getNoise());
+              return PictureInversion.edit(noise, prompt, prior, running);
+            });
       }
       case SOURCE_NOT_SET ->
           throw PriorArtException.badField("invert", "give a picture to invert, or noise");
     };
   }
 
+  /** What an edit leaves out stays as it was when the picture was inverted. */
+  private static Prompt over(Prompt source, Conditioning wire, Prompt edit) {
+    boolean suppresses = !edit.suppress().isEmpty();
+    return new Prompt(
+        edit.text(),
+        edit.negative().isEmpty() ? source.negative() : edit.negative(),
+        wire.hasGuidanceScale() ? edit.guidanceScale() : source.guidanceScale(),
+        suppresses ? edit.suppress() : source.suppress(),
+        suppresses ? edit.suppressIterations() : source.suppressIterations());
+  }
+
   Job interpolate(InterpolateRequest wire) {
     Violations v = new Violations();
-    InvertedPicture first = v.check(null, () -> noise("first", wire.getFirst()));
-    InvertedPicture second = v.check(null, () -> noise("second", wire.getSecond()));
+    v.check(() -> noise("first", wire.getFirst()));
+    v.check(() -> noise("second", wire.getSecond()));
     int frames = wire.hasFrames() ? wire.getFrames() : FRAMES;
     Common common =
         common(wire.getModel(), wire.getOutput(), wire.hasBudget(), wire.getBudget(), v);
@@ -195,7 +213,13 @@ public final class InversionRequests {
         common,
         List.of(wire.getFirst(), wire.getSecond()),
         List.of(),
-        (prior, running) -> PictureInversion.interpolate(first, second, frames, prior, running));
+        (prior, running) ->
+            PictureInversion.interpolate(
+                noise("first", wire.getFirst()),
+                noise("second", wire.getSecond()),
+                frames,
+                prior,
+                running));
   }
 
   private record Common(String model, PictureFormat format, int bitDepth, Duration budget) {}

@@ -4,6 +4,7 @@ import grpc.health.v1.HealthOuterClass.HealthCheckResponse.ServingStatus;
 import io.grpc.ServiceDescriptor;
 import io.priorart.models.engine.GracefulExit;
 import io.priorart.models.engine.Precision;
+import io.priorart.runtime.MachineSpeed;
 import io.priorart.runtime.service.ArtifactStore;
 import io.priorart.runtime.service.ModelPool;
 import io.priorart.runtime.service.SolveQueue;
@@ -92,6 +93,8 @@ public final class Service {
             () -> {
               try (ModelPool.Lease lease = models.lease("", Precision.AUTO)) {
                 LOG.infof("model %s is loaded", lease.pipeline().name());
+                // once a process: before the first solve takes cores from it
+                MachineSpeed.seconds();
                 health(ServingStatus.SERVING);
               } catch (RuntimeException e) {
                 String problem = e instanceof PriorArtException ? e.getMessage() : e.toString();

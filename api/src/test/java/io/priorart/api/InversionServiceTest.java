@@ -11,6 +11,7 @@ import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
 import io.priorart.runtime.image.PictureFormat;
 import io.priorart.runtime.inversion.InvertedPicture;
+import io.priorart.solver.Prompt;
 import io.priorart.v1.CatalogServiceGrpc;
 import io.priorart.v1.Conditioning;
 import io.priorart.v1.EditRequest;
@@ -22,6 +23,7 @@ import io.priorart.v1.InversionServiceGrpc;
 import io.priorart.v1.InvertRequest;
 import io.priorart.v1.ListInversionsRequest;
 import io.priorart.v1.Precision;
+import io.priorart.v1.Report;
 import io.quarkus.test.junit.QuarkusTest;
 import java.util.ArrayList;
 import java.util.Iterator;
@@ -104,6 +106,41 @@ class InversionServiceTest {
                     .setFrames(3)
                     .build()));
     assertEquals(3, mixed.getOutputsCount());
+  }
+
+  /** As the command line has it: guidance bends the way there, so it belongs to the way back. */
+  @Test
+  void whatAnEditLeavesOutIsAsItWasInverted() {
+    Image plain = finished(inversions.invert(invert(PictureFormat.PNG).build())).getNoise();
+    InvertedPicture found = InvertedPicture.decode("noise", plain.getData().toByteArray());
+    Image guided =
+        Wire.image(
+            new InvertedPicture(
+                    found.noise(),
+                    List.of(),
+                    found.model(),
+                    found.method(),
+                    found.steps(),
+                    new Prompt("a bird", "a cat", 4),
+                    found.width(),
+                    found.height())
+                .encode());
+    Report.Conditioning kept =
+        finished(
+                inversions.edit(
+                    EditRequest.newBuilder().setNoise(guided).setEdit(words("a bee")).build()))
+            .getReport()
+            .getEdit();
+    assertEquals("a bee", kept.getPrompt());
+    assertEquals("a cat", kept.getNegativePrompt());
+    assertEquals(4, kept.getGuidanceScale());
+    Conditioning other = words("a bee").toBuilder().setGuidanceScale(2).build();
+    assertEquals(
+        2,
+        finished(inversions.edit(EditRequest.newBuilder().setNoise(guided).setEdit(other).build()))
+            .getReport()
+            .getEdit()
+            .getGuidanceScale());
   }
 
   @Test

@@ -11,11 +11,11 @@ import io.priorart.solver.OperatorKind;
 import io.priorart.solver.ParameterSchema;
 import io.priorart.solver.PublishedMethod;
 import io.priorart.solver.SolverMethod;
+import io.priorart.solver.inversion.InversionMethod;
 import io.priorart.solver.inversion.Inverters;
 import io.priorart.solver.operator.Operators;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.Collection;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
@@ -48,13 +48,19 @@ final class CatalogueCommands {
     }
   }
 
-  @Command(
-      name = "solvers",
-      description = "Lists the solvers with their parameters.",
-      mixinStandardHelpOptions = true)
-  static final class SolverList extends Listing {
+  /** Methods out of papers. */
+  private abstract static class Published extends Listing {
     @Option(names = "--bibtex", description = "Print the papers as BibTeX instead.")
     private boolean bibtex;
+
+    abstract List<? extends PublishedMethod<?>> methods();
+
+    @Override
+    List<Map<String, Object>> items() {
+      List<Map<String, Object>> all = new ArrayList<>();
+      methods().forEach(m -> all.add(describe(m)));
+      return all;
+    }
 
     @Override
     public Integer call() {
@@ -62,16 +68,22 @@ final class CatalogueCommands {
         return super.call();
       }
       Map<String, Citation> papers = new LinkedHashMap<>();
-      for (SolverMethod<?> method : Restorer.SOLVERS.list()) {
+      for (PublishedMethod<?> method : methods()) {
         method.citations().forEach(c -> papers.put(c.key(), c));
       }
       papers.values().forEach(c -> System.out.println(c.bibtex()));
       return 0;
     }
+  }
 
+  @Command(
+      name = "solvers",
+      description = "Lists the solvers with their parameters.",
+      mixinStandardHelpOptions = true)
+  static final class SolverList extends Published {
     @Override
-    List<Map<String, Object>> items() {
-      return described(Restorer.SOLVERS.list());
+    List<SolverMethod<?>> methods() {
+      return Restorer.SOLVERS.list();
     }
   }
 
@@ -79,18 +91,11 @@ final class CatalogueCommands {
       name = "inversions",
       description = "Lists the inversions of 'priorart invert' with their parameters.",
       mixinStandardHelpOptions = true)
-  static final class InversionList extends Listing {
+  static final class InversionList extends Published {
     @Override
-    List<Map<String, Object>> items() {
-      return described(Inverters.BUILT_IN);
+    List<InversionMethod<?>> methods() {
+      return Inverters.BUILT_IN;
     }
-  }
-
-  private static List<Map<String, Object>> described(
-      Collection<? extends PublishedMethod<?>> methods) {
-    List<Map<String, Object>> all = new ArrayList<>();
-    methods.forEach(m -> all.add(describe(m)));
-    return all;
   }
 
   private static <P extends Record> Map<String, Object> describe(PublishedMethod<P> m) {

@@ -95,6 +95,10 @@ final class EditCommand implements Callable<Integer> {
       throw PriorArtException.badField(
           "prompt", input + " tells the words that it was inverted with; leave them out");
     }
+    if (inverted && !how.isUsual()) {
+      throw PriorArtException.badField(
+          "method", input + " is inverted already; leave --method, --preset, --param, --steps out");
+    }
     PictureInversion.Request request = how.request(text.prompt());
     edit(request.prompt()).check();
     Picture picture = null;

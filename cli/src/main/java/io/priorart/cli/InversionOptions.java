@@ -27,6 +27,11 @@ final class InversionOptions {
   @Option(names = "--steps", paramLabel = "N", description = "Steps of DDIM, there and back.")
   private Integer steps;
 
+  /** That none of these is given. */
+  boolean isUsual() {
+    return method == null && preset.equals("fast") && parameters.isEmpty() && steps == null;
+  }
+
   PictureInversion.Request request(Prompt prompt) {
     return new PictureInversion.Request(
         prompt,

@@ -189,22 +189,31 @@ final class RestoreCommand implements Callable<Integer> {
       Stopping stopping =
           new Stopping(
               cancel, budget == null ? null : Stopping.duration("budget", budget), keepBest, state);
-      for (Map.Entry<Path, Path> e : targets.entrySet()) {
-        reports.add(restore(door, e.getKey(), e.getValue(), request, stopping));
-        if (cancel.getAsBoolean()) {
-          break;
+      try {
+        for (Map.Entry<Path, Path> e : targets.entrySet()) {
+          reports.add(restore(door, e.getKey(), e.getValue(), request, stopping));
+          if (cancel.getAsBoolean()) {
+            break;
+          }
         }
-      }
-      // before the process may end: a kept estimate is worth its report
-      Object all = reports.size() == 1 ? reports.get(0) : reports;
-      if (report != null) {
-        Json.write(all, report, force);
-      }
-      if (json) {
-        System.out.println(Json.text(all));
+      } finally {
+        // whatever happened to a later picture, and before the process may end
+        if (!reports.isEmpty()) {
+          tell(reports);
+        }
       }
     }
     return 0;
+  }
+
+  private void tell(List<Report> reports) {
+    Object all = inputs.size() == 1 ? reports.get(0) : reports;
+    if (report != null) {
+      Json.write(all, report, force);
+    }
+    if (json) {
+      System.out.println(Json.text(all));
+    }
   }
 
   private Restorer.Request request() {

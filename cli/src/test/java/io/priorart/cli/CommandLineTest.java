@@ -1,5 +1,6 @@
 package io.priorart.cli;
 
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNotEquals;
@@ -208,6 +209,80 @@ class CommandLineTest {
     assertTrue(refused.err().contains("budget"), refused.err());
   }
 
+  @Test
+  void aStateIsAFileOfItsOwn() throws IOException {
+    degrade("y.png", "--operator", "inpainting:random=0.5", "--seed", "4");
+    String[] common = {
+      "restore",
+      file("y.png"),
+      "-o",
+      file("x.png"),
+      "--problem",
+      file("y.problem.json"),
+      "--steps",
+      "2",
+      "--model",
+      MODEL
+    };
+    byte[] measured = Files.readAllBytes(dir.resolve("y.png"));
+    Result photograph = run(with(common, "--state", file("y.png")));
+    assertEquals(2, photograph.code());
+    assertTrue(photograph.err().contains("state: "), photograph.err());
+    assertArrayEquals(measured, Files.readAllBytes(dir.resolve("y.png")));
+    Result nowhere = run(with(common, "--state", file("nowhere/state")));
+    assertEquals(2, nowhere.code());
+    assertTrue(nowhere.err().contains("there is no folder"), nowhere.err());
+    Result whole = run(with(common, "--state", file("state")));
+    assertEquals(0, whole.code(), whole.err());
+    assertTrue(Files.exists(dir.resolve("x.png")));
+    assertFalse(Files.exists(dir.resolve("state")));
+  }
+
+  /** The budget's choice looks at the operators before anything else does. */
+  @Test
+  void aBudgetForOperatorsThatAreWrongNamesThem() {
+    degrade("y.png", "--operator", "super-resolution:factor=4");
+    Result wrong =
+        run(
+            "restore",
+            file("y.png"),
+            "-o",
+            file("x.png"),
+            "--operator",
+            "super-resolution:factor=abc",
+            "--sigma",
+            "0.01",
+            "--budget",
+            "20s");
+    assertEquals(2, wrong.code());
+    assertTrue(wrong.err().contains("operators[0].factor"), wrong.err());
+  }
+
+  /** What is restored keeps its report, whatever happens to the next picture. */
+  @Test
+  void aPictureThatFailsCostsNoReportOfThoseBefore() throws IOException {
+    degrade("y.png", "--operator", "identity", "--sigma", "0.05");
+    Files.writeString(dir.resolve("z.png"), "no picture");
+    Path out = Files.createDirectory(dir.resolve("out"));
+    Result half =
+        run(
+            "restore",
+            file("y.png"),
+            file("z.png"),
+            "-o",
+            out.toString(),
+            "--problem",
+            file("y.problem.json"),
+            "--solver",
+            "wiener",
+            "--report",
+            file("r.json"));
+    assertEquals(2, half.code());
+    JsonNode reports = new ObjectMapper().readTree(dir.resolve("r.json").toFile());
+    assertEquals(1, reports.size());
+    assertEquals(file("y.png"), reports.get(0).path("input").asText());
+  }
+
   /** A scale without effect costs nothing: prompt and negative prompt are the same. */
   @Test
   void equalPromptsAreEvaluatedOnce() throws IOException {
@@ -235,6 +310,10 @@ class CommandLineTest {
     assertTrue(papers.contains("eprint = {2209.14687}"), papers);
     String latino = "spagnoletti2025latino";
     assertEquals(papers.indexOf(latino), papers.lastIndexOf(latino), "cited by two solvers");
+    assertTrue(papers.contains("@article{zhang2021dpir,"), papers);
+    assertTrue(papers.contains("journal = {TPAMI}"), papers);
+    assertTrue(papers.contains("@book{wiener1949,"), papers);
+    assertTrue(run("inversions", "--bibtex").out().contains("{mokady2023nulltext,"));
   }
 
   @Test

@@ -277,6 +277,16 @@ class InversionCommandsTest {
         "b",
         "-o",
         file("c.png"));
+    refused(
+        "is inverted already",
+        "edit",
+        file("n.safetensors"),
+        "--method",
+        "nonsense",
+        "--edit-prompt",
+        "b",
+        "-o",
+        file("c.png"));
     assertFalse(Files.exists(file("c.png")));
   }
 

@@ -74,7 +74,7 @@ public final class AutoSolver {
             prior,
             request.operators(),
             request.samples(),
-            pixels.getAsLong(),
+            pixels.getAsLong() * (guided(request, prior) ? 2 : 1),
             budget,
             MachineSpeed::seconds)
         .map(
@@ -85,6 +85,10 @@ public final class AutoSolver {
                         .withSteps(fit.entry().steps()),
                     MeasuredPresets.reason(fit, budget)))
         .orElse(unmeasured);
+  }
+
+  private static boolean guided(Restorer.Request request, PriorTraits prior) {
+    return prior.text() && request.prompt().guidanceScale() != 1;
   }
 
   /**

@@ -150,7 +150,7 @@ public record MeasuredPresets(
    * The setting that reaches most within a budget, or the fastest where none is within it. A task
    * that was not measured counts as the mean of those that were.
    *
-   * @param pixels of the picture
+   * @param pixels of the picture; each twice where guidance makes two evaluations of one
    * @param here {@link MachineSpeed#seconds}, asked only if there is a choice
    */
   Optional<Fit> best(
@@ -213,7 +213,7 @@ public record MeasuredPresets(
     String figures =
         String.format(
             Locale.ROOT,
-            "%d steps, %.2f dB on the tuning pictures, %.1f s predicted here",
+            "%d steps, %.2f dB on the tuning pictures with the bundled prior, %.1f s predicted here",
             e.steps(),
             e.psnr(),
             fit.seconds());

@@ -33,18 +33,43 @@ public final class MemoryBudget {
    * @throws PriorArtException RESOURCE_EXHAUSTED with the figures where one does not fit
    */
   static int batch(long pixels, boolean gradient, int wanted) {
-    long needed = pixels * (gradient ? BYTES_PER_PIXEL_WITH_GRADIENT : BYTES_PER_PIXEL);
-    long available = kilobytes("/proc/meminfo", "MemAvailable") << 10;
+    long available = available();
     if (available <= 0) {
       return 1;
     }
+    long needed = needed(pixels, gradient);
+    require(pixels, needed, available);
+    return (int) Math.max(1, Math.min(wanted, Math.min(MOST, available / 2 / needed)));
+  }
+
+  /**
+   * That a picture can be worked on.
+   *
+   * @param kept bytes of what is kept of it besides
+   * @throws PriorArtException RESOURCE_EXHAUSTED with the figures where it does not fit
+   */
+  public static void require(long pixels, boolean gradient, long kept) {
+    long available = available();
+    if (available > 0) {
+      require(pixels, needed(pixels, gradient) + kept, available);
+    }
+  }
+
+  private static void require(long pixels, long needed, long available) {
     if (needed > available) {
       throw new PriorArtException(
           ErrorKind.RESOURCE_EXHAUSTED,
-          "%d pixels need about %d MB of memory, %d MB are available; restore a smaller picture"
+          "%d pixels need about %d MB of memory, %d MB are available; take a smaller picture"
               .formatted(pixels, needed >> 20, available >> 20));
     }
-    return (int) Math.max(1, Math.min(wanted, Math.min(MOST, available / 2 / needed)));
+  }
+
+  private static long needed(long pixels, boolean gradient) {
+    return pixels * (gradient ? BYTES_PER_PIXEL_WITH_GRADIENT : BYTES_PER_PIXEL);
+  }
+
+  private static long available() {
+    return kilobytes("/proc/meminfo", "MemAvailable") << 10;
   }
 
   /** Resident memory of this process in bytes; 0 where the system does not tell. */

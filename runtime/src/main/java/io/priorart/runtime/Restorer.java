@@ -5,6 +5,7 @@ import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.Shape;
 import io.priorart.models.Prior;
 import io.priorart.models.PriorTraits;
+import io.priorart.models.engine.Precision;
 import io.priorart.models.engine.ScriptModule;
 import io.priorart.runtime.image.OpenCvDenoising;
 import io.priorart.runtime.image.OpenCvInpainting;
@@ -115,22 +116,20 @@ public final class Restorer {
     }
 
     /**
-     * Pixels of the picture to be returned, as far as the request tells: where it names no size,
-     * super-resolution enlarges the measurement's.
+     * Pixels of the picture to be returned: of the size that the request names, or that the
+     * operators imply of the measurement's.
+     *
+     * @throws PriorArtException NOT_FOUND or INVALID_ARGUMENT for wrong operators
      */
     public long pixels(int measuredWidth, int measuredHeight) {
       if (width != 0 && height != 0) {
         return (long) width * height;
       }
-      long pixels = (long) measuredWidth * measuredHeight;
-      for (OperatorRequest operator : operators) {
-        if (operator.name().equals("super-resolution")
-            && operator.parameters().get("factor") != null) {
-          double factor = Double.parseDouble(operator.parameters().get("factor").toString());
-          pixels = Math.round(pixels * factor * factor);
-        }
-      }
-      return pixels;
+      OperatorChain.check(operators);
+      Shape image =
+          OperatorChain.imageShape(operators, new Shape(1, measuredHeight, measuredWidth));
+      Limits.requirePixels("size", image.get(2), image.get(1));
+      return image.get(1) * image.get(2);
     }
 
     /** The same with so many steps. */
@@ -257,18 +256,24 @@ public final class Restorer {
    */
   public static void requireFit(Request request, PriorTraits prior) {
     requireFit(request.solver(), prior);
+    Set<SolverMethod.Need> needs = SOLVERS.byId(request.solver()).needs();
+    boolean tunesPrompt = needs.contains(SolverMethod.Need.TEXT_GRADIENT);
     requireFit(
         "suppress",
-        request.prompt().suppress().isEmpty()
-            || !SOLVERS.byId(request.solver()).needs().contains(SolverMethod.Need.TEXT_GRADIENT),
+        request.prompt().suppress().isEmpty() || !tunesPrompt,
         "changes the prompt's embedding, which "
             + request.solver()
             + " tunes itself; leave it out");
+    // a few-step prior takes the scale as an input of its network
+    requireFit(
+        "guidance-scale",
+        request.prompt().guidanceScale() == 1 || !tunesPrompt || prior.fewStep(),
+        request.solver()
+            + " tunes one prompt and takes no guidance from another; leave guidance scale and"
+            + " negative prompt out");
     requireFit(
         "prompt",
-        prior.text()
-            || request.prompt().isNone()
-            || !SOLVERS.byId(request.solver()).needs().contains(SolverMethod.Need.MODEL),
+        prior.text() || request.prompt().isNone() || !needs.contains(SolverMethod.Need.MODEL),
         "this model takes no text; leave prompts and guidance scale out or take another model");
   }
 
@@ -443,6 +448,11 @@ public final class Restorer {
       }
       Prior prior = pipelines.get();
       requireFit(request, prior.traits());
+      requireFit(
+          "precision",
+          !method.needs().contains(SolverMethod.Need.FLOAT32)
+              || prior.precision() == Precision.FLOAT32,
+          method.id() + " needs float32; this model computes in " + prior.precision());
       if (stopping.state() != null) {
         String identity = prior.hash() + " " + prior.precision() + " " + prior.vaeTile();
         Map<String, Object> parameters = ParameterSchema.of(method.spec()).values(spec);

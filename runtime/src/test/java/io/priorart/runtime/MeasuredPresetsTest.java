@@ -19,6 +19,8 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -148,6 +150,53 @@ class MeasuredPresetsTest {
           AutoSolver.choose(named, PIXELS),
           AutoSolver.choose(named, PIXELS, hours, () -> PIXELS_256));
     }
+  }
+
+  private static Restorer.Request of(OperatorRequest operator, Prompt prompt) {
+    return new Restorer.Request(
+        List.of(operator),
+        Noise.ofSigma(0.01),
+        "auto",
+        "fast",
+        Map.of(),
+        null,
+        true,
+        prompt,
+        0,
+        1,
+        0,
+        0);
+  }
+
+  /** Guidance makes two evaluations of one. */
+  @Test
+  void guidanceIsReckonedWith() {
+    Duration budget = Duration.ofHours(3);
+    OperatorRequest blur = new OperatorRequest("gaussian-blur", Map.of("sigma", "2"));
+    String plain =
+        AutoSolver.choose(of(blur, Prompt.NONE), LATENT, budget, () -> PIXELS_256).reason();
+    String guided =
+        AutoSolver.choose(of(blur, new Prompt("a bee", "", 4)), LATENT, budget, () -> PIXELS_256)
+            .reason();
+    assertEquals(2 * predicted(plain), predicted(guided), 0.11, plain + guided);
+  }
+
+  private static double predicted(String reason) {
+    Matcher m = Pattern.compile("([0-9.]+) s predicted here").matcher(reason);
+    assertTrue(m.find(), reason);
+    return Double.parseDouble(m.group(1));
+  }
+
+  @Test
+  void pixelsAreThoseThatTheOperatorsImply() {
+    OperatorRequest four = new OperatorRequest("super-resolution", Map.of("factor", "4"));
+    assertEquals(256 * 192, of(four, Prompt.NONE).pixels(64, 48));
+    OperatorRequest blur = new OperatorRequest("gaussian-blur", Map.of("sigma", "2"));
+    assertEquals(64 * 48, of(blur, Prompt.NONE).pixels(64, 48));
+    OperatorRequest wrong = new OperatorRequest("super-resolution", Map.of("factor", "abc"));
+    PriorArtException e =
+        assertThrows(PriorArtException.class, () -> of(wrong, Prompt.NONE).pixels(64, 48));
+    assertTrue(e.getMessage().startsWith("operators[0].factor"), e.getMessage());
   }
 
   /** Priors and tasks that nobody measured: the usual choice, which says so. */

@@ -5,7 +5,6 @@ import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.Shape;
 import java.time.Duration;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.function.BooleanSupplier;
@@ -296,15 +295,14 @@ public final class SolveContext {
       best = HostTensor.of(pictures);
       bestStep = step;
     }
-    if (listener.wantsPreview(step)) {
-      HostTensor first = keepBest ? firstOf(best) : HostTensor.of(pictures.get("0:1"));
-      listener.on(new SolveEvent.Preview(step, first));
-    }
+    preview(step, pictures);
   }
 
-  private static HostTensor firstOf(HostTensor all) {
-    Shape one = new Shape(1).addAll(all.shape().slice(1));
-    return new HostTensor(one, Arrays.copyOf(all.values(), Math.toIntExact(one.size())));
+  /** {@link #estimate} of pictures that are worse than the last ones: a preview alone. */
+  public void preview(int step, NDArray pictures) {
+    if (listener.wantsPreview(step)) {
+      listener.on(new SolveEvent.Preview(step, HostTensor.of(pictures.get("0:1"))));
+    }
   }
 
   /**

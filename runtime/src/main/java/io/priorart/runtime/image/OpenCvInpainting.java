@@ -47,6 +47,7 @@ public final class OpenCvInpainting {
                       "telea2004",
                       "Telea, Alexandru",
                       "An Image Inpainting Technique Based on the Fast Marching Method",
+                      Citation.Kind.JOURNAL,
                       "Journal of Graphics Tools",
                       2004,
                       "")),

@@ -185,6 +185,10 @@ public record InvertedPicture(
     return value;
   }
 
+  long pixels() {
+    return (long) width * height;
+  }
+
   Shape shape() {
     return noise.shape();
   }

@@ -9,6 +9,7 @@ import io.priorart.models.PriorTraits;
 import io.priorart.models.engine.Precision;
 import io.priorart.runtime.Comparison;
 import io.priorart.runtime.Limits;
+import io.priorart.runtime.MemoryBudget;
 import io.priorart.runtime.Report;
 import io.priorart.runtime.image.Picture;
 import io.priorart.runtime.image.PictureFiles;
@@ -132,6 +133,9 @@ public final class PictureInversion {
    * @throws PriorArtException FAILED_PRECONDITION naming the field
    */
   public static void requireFit(Request request, PriorTraits prior) {
+    if (prior.proximal()) {
+      throw unfit("model", "is a learned proximal operator; inversions need a diffusion model");
+    }
     boolean needsText = Inverters.byId(request.method()).needs().contains(Need.TEXT);
     if (needsText && !prior.text()) {
       throw unfit("method", request.method() + " needs a prior that understands text");
@@ -168,6 +172,10 @@ public final class PictureInversion {
     P spec = spec(method, request);
     Map<String, Object> parameters = ParameterSchema.of(method.spec()).values(spec);
     int steps = ((Number) parameters.get("steps")).intValue();
+    boolean gradient =
+        method.needs().contains(Need.DENOISER_GRADIENT)
+            || method.needs().contains(Need.TEXT_GRADIENT);
+    MemoryBudget.require((long) picture.width() * picture.height(), gradient, 0);
     LatentDiffusionModel model = prior.bind(picture.height(), picture.width());
     requireNoise(model, steps);
     EvaluationCounts before = model.counts();
@@ -225,6 +233,7 @@ public final class PictureInversion {
   public static Sampled edit(InvertedPicture source, Prompt prompt, Prior prior, Running running) {
     prompt.check();
     LatentDiffusionModel model = bind("noise", source, prior);
+    MemoryBudget.require(source.pixels(), false, 0);
     requireText(prompt, prior.traits());
     EvaluationCounts before = model.counts();
     long begin = System.nanoTime();
@@ -237,7 +246,7 @@ public final class PictureInversion {
                       .forward(
                           model,
                           source.noise().to(manager),
-                          nulls(source, manager),
+                          nulls("noise", source, context.conditioning(), manager),
                           context.conditioning(),
                           context)));
       return new Sampled(List.of(edited), report(source, prompt, prior, model, before, begin));
@@ -259,6 +268,7 @@ public final class PictureInversion {
     LatentDiffusionModel model = bind("first", first, prior);
     bind("second", second, prior);
     requireAlike(first, second);
+    MemoryBudget.require(first.pixels(), false, frames * first.pixels() * 3 * Float.BYTES);
     EvaluationCounts before = model.counts();
     long begin = System.nanoTime();
     List<Picture> pictures = new ArrayList<>();
@@ -266,12 +276,12 @@ public final class PictureInversion {
       double t = (double) k / (frames - 1);
       try (NDManager manager = model.manager().newSubManager()) {
         Conditioning given =
-            mixed(
+            between(
                 model.condition(manager, first.prompt()),
                 model.condition(manager, second.prompt()),
                 t);
-        NDList nulls = nulls(first, manager);
-        NDList others = nulls(second, manager);
+        NDList nulls = nulls("first", first, given, manager);
+        NDList others = nulls("second", second, given, manager);
         for (int i = 0; i < nulls.size(); i++) {
           nulls.set(i, mixed(nulls.get(i), others.get(i), t));
         }
@@ -334,14 +344,24 @@ public final class PictureInversion {
     }
   }
 
-  private static Conditioning mixed(Conditioning a, Conditioning b, double t) {
+  /** Of two with one guidance scale; where it says nothing, both branches are the same. */
+  private static Conditioning between(Conditioning a, Conditioning b, double t) {
+    boolean guided = a.negative() != null || b.negative() != null;
     return new Conditioning(
         mixed(a.positive(), b.positive(), t),
-        mixed(a.negative(), b.negative(), t),
+        guided ? mixed(negative(a), negative(b), t) : null,
         a.guidanceScale(),
         mixed(a.positivePooled(), b.positivePooled(), t),
-        mixed(a.negativePooled(), b.negativePooled(), t),
+        guided ? mixed(negativePooled(a), negativePooled(b), t) : null,
         a.suppression());
+  }
+
+  private static NDArray negative(Conditioning c) {
+    return c.negative() == null ? c.positive() : c.negative();
+  }
+
+  private static NDArray negativePooled(Conditioning c) {
+    return c.negative() == null ? c.positivePooled() : c.negativePooled();
   }
 
   private static NDArray mixed(NDArray a, NDArray b, double t) {
@@ -388,9 +408,18 @@ public final class PictureInversion {
     return model;
   }
 
-  private static NDList nulls(InvertedPicture source, NDManager manager) {
+  /** The tuned embeddings of the empty prompt, which are as large as any other's. */
+  private static NDList nulls(
+      String field, InvertedPicture source, Conditioning given, NDManager manager) {
     NDList nulls = new NDList();
-    source.nulls().forEach(embedding -> nulls.add(embedding.to(manager)));
+    Shape own = given.positive() == null ? null : given.positive().getShape();
+    for (HostTensor embedding : source.nulls()) {
+      if (!embedding.shape().equals(own)) {
+        throw PriorArtException.badField(
+            field, "has an embedding of %s, the model's are %s".formatted(embedding.shape(), own));
+      }
+      nulls.add(embedding.to(manager));
+    }
     return nulls;
   }
 

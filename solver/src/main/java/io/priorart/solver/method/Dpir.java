@@ -56,6 +56,7 @@ public final class Dpir extends LatentSolver {
                   "zhang2021dpir",
                   "Zhang, Kai and Li, Yawei and Zuo, Wangmeng and Zhang, Lei and Van Gool, Luc and Timofte, Radu",
                   "Plug-and-Play Image Restoration with Deep Denoiser Prior",
+                  Citation.Kind.JOURNAL,
                   "TPAMI",
                   2021,
                   "2008.13751")),

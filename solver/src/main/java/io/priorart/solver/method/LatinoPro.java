@@ -219,7 +219,11 @@ public final class LatinoPro extends LatentSolver {
       context.step(i + 1, sigma.length, y.rms(residual));
       double[] gamma = ProxDiffusion.weights(y, y.meanSquares(residual), sigma[i], rowSquare);
       NDArray x = y.proximal(operator, u, gamma);
-      context.estimate(i + 1, x);
+      if (sigma[i] <= Arrays.stream(sigma, 0, i + 1).min().orElseThrow()) {
+        context.estimate(i + 1, x);
+      } else {
+        context.preview(i + 1, x); // begun anew from noise, it is behind the last round's end
+      }
       return x;
     }
 
