@@ -2,10 +2,12 @@ package io.priorart.runtime;
 
 import io.priorart.solver.ErrorKind;
 import io.priorart.solver.PriorArtException;
+import io.priorart.solver.SolverMethod;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
+import java.util.Set;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
@@ -62,6 +64,13 @@ public final class MemoryBudget {
           "%d pixels need about %d MB of memory, %d MB are available; take a smaller picture"
               .formatted(pixels, needed >> 20, available >> 20));
     }
+  }
+
+  /** Whether a method keeps what pullbacks through large networks need. */
+  public static boolean takesGradients(Set<SolverMethod.Need> needs) {
+    return needs.contains(SolverMethod.Need.DECODER_GRADIENT)
+        || needs.contains(SolverMethod.Need.DENOISER_GRADIENT)
+        || needs.contains(SolverMethod.Need.TEXT_GRADIENT);
   }
 
   private static long needed(long pixels, boolean gradient) {

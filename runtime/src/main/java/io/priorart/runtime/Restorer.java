@@ -435,10 +435,7 @@ public final class Restorer {
           "state: " + method.id() + " solves in one go and has none to keep");
     }
     if (needsModel) {
-      boolean gradient =
-          method.needs().contains(SolverMethod.Need.DECODER_GRADIENT)
-              || method.needs().contains(SolverMethod.Need.DENOISER_GRADIENT)
-              || method.needs().contains(SolverMethod.Need.TEXT_GRADIENT);
+      boolean gradient = MemoryBudget.takesGradients(method.needs());
       batch = MemoryBudget.batch(shape.get(1) * shape.get(2), gradient, request.samples());
       if (stopping.state() != null && batch < request.samples()) {
         throw new PriorArtException(

@@ -35,12 +35,18 @@ import org.junit.jupiter.api.io.TempDir;
 class StoppingTest {
   @TempDir private Path dir;
   private int steps;
+  private final List<String> warnings = new ArrayList<>();
 
   private final RestoreListener counting =
       new RestoreListener() {
         @Override
         public void on(SolveEvent event) {
           steps += event instanceof SolveEvent.Step ? 1 : 0;
+        }
+
+        @Override
+        public void warning(String message) {
+          warnings.add(message);
         }
       };
 
@@ -181,7 +187,6 @@ class StoppingTest {
   void aStateThatCannotBeWrittenIsSaidAndTheStopStays() throws IOException {
     Path folder = Files.createDirectory(dir.resolve("disk"));
     Path fixtures = Checkpoints.home().resolve("testdata/fixtures/sd-two-level");
-    List<String> warnings = new ArrayList<>();
     BooleanSupplier vanishing =
         () -> {
           if (steps == 3) {
@@ -190,22 +195,10 @@ class StoppingTest {
           return steps == 3;
         };
     try (Prior prior = ModelFamilies.load(fixtures, CompileOptions.REFERENCE)) {
-      RestoreListener hearing =
-          new RestoreListener() {
-            @Override
-            public void on(SolveEvent event) {
-              counting.on(event);
-            }
-
-            @Override
-            public void warning(String message) {
-              warnings.add(message);
-            }
-          };
       Stopping stopping = new Stopping(vanishing, null, true, folder.resolve("state"));
       steps = 0;
       Restorer.Sample sample =
-          Restorer.restore(picture(16), request(3, 1), () -> prior, 8, hearing, stopping)
+          Restorer.restore(picture(16), request(3, 1), () -> prior, 8, counting, stopping)
               .samples()
               .get(0);
       assertEquals(3, sample.cutShortAfter());

@@ -172,9 +172,7 @@ public final class PictureInversion {
     P spec = spec(method, request);
     Map<String, Object> parameters = ParameterSchema.of(method.spec()).values(spec);
     int steps = ((Number) parameters.get("steps")).intValue();
-    boolean gradient =
-        method.needs().contains(Need.DENOISER_GRADIENT)
-            || method.needs().contains(Need.TEXT_GRADIENT);
+    boolean gradient = MemoryBudget.takesGradients(method.needs());
     MemoryBudget.require((long) picture.width() * picture.height(), gradient, 0);
     LatentDiffusionModel model = prior.bind(picture.height(), picture.width());
     requireNoise(model, steps);
