@@ -70,9 +70,9 @@ class CostTest {
         cost("pnp-flow", "paper", "500 0 0 0 0 0", "100 * 5 U"),
         cost("red-diff", "fast", "100 0 0 0 0 0", ""),
         cost("red-diff", "paper", "1000 0 0 0 0 0", "1000 U"),
-        cost("daps", "latent", "12 0 0 0 171 139", ""),
+        cost("daps", "latent", "12 0 0 0 186 161", ""),
         cost(
-            "daps", "latent-paper", "100 0 0 0 1665 1557", "50 * 2 U, 50 * 15 to 50 * 95 (D + D')"),
+            "daps", "latent-paper", "100 0 0 0 1756 1655", "50 * 2 U, 50 * 15 to 50 * 95 (D + D')"),
         cost("cdim", "fast", "25-97 0-72 0 0 0 0", ""),
         cost("cdim", "paper", "25-505 0-480 0 0 0 0", "25 U, about 31 (U + U')"),
         cost("sitcom", "fast", "24-108 0-96 0 0 0 0", ""),
