@@ -48,10 +48,14 @@ import java.util.Set;
  * decoded latents), and its momentum is one number where the code has another table by task;
  * without it the few steps that are affordable move along the stiffest directions alone. Where
  * {@code eta} times the curvature is {@code s}, a variance comes out {@code 1 / (1 - s / (2 + 2m))}
- * times too large. {@code tau} is the measurement's sigma unless it is given: the paper's 0.01 is
- * smaller than its noise. The evaluations of a level end at {@code odeEndSigma}, as the code's do,
- * on a grid of as many levels as there are evaluations, and then at 0. The step does not decay
- * within a level, as the code's does linearly, since it is bounded by the curvature already; {@code
+ * times too large. Latents have variances of about 1, so that given {@code x} they lie about {@code
+ * x0} with variances of {@code r^2 = sigma^2 / (1 + sigma^2)}: in n dimensions at a distance of
+ * {@code r (sqrt(n) + 3 / sqrt(2))} at most, by three standard deviations, and {@code u} is held
+ * within. At the first levels, whose own term is weak, decoders saturate further out, and the steps
+ * diverge. {@code tau} is the measurement's sigma unless it is given: the paper's 0.01 is smaller
+ * than its noise. The evaluations of a level end at {@code odeEndSigma}, as the code's do, on a
+ * grid of as many levels as there are evaluations, and then at 0. The step does not decay within a
+ * level, as the code's does linearly, since it is bounded by the curvature already; {@code
  * latent-paper} has one number of inner steps where the code has 15 to 95 by task.
  *
  * <p>For a linear operator the inner target is Gaussian, and with {@code langevinSteps = 0} it is
@@ -93,7 +97,7 @@ public final class Daps extends LatentSolver {
           Spec.class,
           Map.of(
               "fast", new Spec(40, 1, 50, 0.2, 0, 0, 100, 0.02, 0.01),
-              "latent", new Spec(12, 1, 10, 1, 0.9, 0, 10, 0.05, 0.001),
+              "latent", new Spec(12, 1, 10, 2, 0.9, 0, 10, 0.05, 0.001),
               "latent-paper", new Spec(50, 2, 30, 0.5, 0.9, 0.01, 10, 0.1, 0.001),
               "exact", new Spec(100, 1, 0, 0.5, 0, 0, 100, 0.02, 0.01),
               "paper", new Spec(200, 5, 100, 0.5, 0, 0.01, 100, 0.1, 0.01)),
@@ -124,9 +128,11 @@ public final class Daps extends LatentSolver {
               max = 10000)
           int langevinSteps,
       @Parameter(
-              doc = "Langevin's step relative to the curvature; the smaller, the more exact",
+              doc =
+                  "Langevin's step relative to the curvature; the smaller, the more exact. Less than"
+                      + " 2 (1 + momentum), where it is no longer stable",
               min = 0.001,
-              max = 1)
+              max = 3)
           double stepSize,
       @Parameter(
               doc = "How much of a Langevin step the next one repeats; 0 is Langevin's own form",
@@ -163,6 +169,10 @@ public final class Daps extends LatentSolver {
       if (endSigma >= startSigma) {
         throw PriorArtException.badField(
             "endSigma", "must be less than startSigma, " + startSigma + ", was " + endSigma);
+      }
+      if (stepSize >= 2 * (1 + momentum)) {
+        throw PriorArtException.badField(
+            "stepSize", "must be less than 2 (1 + momentum), where it diverges, was " + stepSize);
       }
       if (tau > 0 && tau < LEAST_TAU) {
         throw PriorArtException.badField(
@@ -321,6 +331,18 @@ public final class Daps extends LatentSolver {
       return model.pixelSpace() ? problem.operator().at(u) : Chain.measured(problem, model, u);
     }
 
+    /** {@code u}, or where its way from {@code clean} leaves the ball. */
+    private NDArray near(NDArray clean, NDArray u, double sigma) {
+      long n = model.latentShape().size();
+      double radius = (Math.sqrt(n) + 3 / Math.sqrt(2)) * sigma / Math.hypot(1, sigma);
+      NDArray way = u.sub(clean);
+      double[] shorter =
+          Arrays.stream(Observation.inverseNorms(way))
+              .map(inverse -> Math.min(1, radius * inverse))
+              .toArray();
+      return clean.add(Observation.scale(way, shorter));
+    }
+
     private NDArray langevin(NDArray clean, double[] norms, int i) {
       double[] eta = new double[chains];
       double[] spread = new double[chains];
@@ -346,9 +368,10 @@ public final class Daps extends LatentSolver {
                         before
                             .add(Observation.scale(score, eta))
                             .add(Observation.scale(fresh, spread));
-                    return spec.momentum() == 0
-                        ? next
-                        : next.add(before.sub(last).mul(spec.momentum()));
+                    if (spec.momentum() > 0) {
+                      next = next.add(before.sub(last).mul(spec.momentum()));
+                    }
+                    return model.pixelSpace() ? next : near(clean, next, sigma[i]);
                   }
                 });
         last.close();

@@ -208,7 +208,10 @@ final class LatentReference {
                 times(back, r));
         double[] next = Reference.langevin(spec, eta, u, earlier, score, random);
         earlier = u;
-        u = next;
+        double[] way = plus(next, -1, estimate);
+        double radius = Math.sqrt(GaussianOracle.D) + 3 / Math.sqrt(2);
+        double most = radius / Math.sqrt(1 + 1 / (sigma * sigma));
+        u = plus(estimate, Math.min(1, most / Math.sqrt(dot(way, way))), way);
       }
       if (i == spec.steps() - 1) {
         return times(oracle.codec, u);
