@@ -63,6 +63,7 @@ class SolversTest {
     assertBad("rcond", () -> new PseudoInverse(new PseudoInverse.Spec(1)));
     assertBad("rcond", () -> new Mcg(new Mcg.Spec(100, 1, 1, false)));
     assertBad("tau", () -> new Daps.Spec(40, 1, 50, 0.2, 0, 1e-9, 100, 0.02, 0.02));
+    assertBad("stepSize", () -> new Daps.Spec(40, 1, 50, 2, 0, 0, 100, 0.02, 0.02));
     assertBad("until", () -> new Treg.Spec(50, 3, 0.04, 0, 0.3, 0));
     assertBad("strength", () -> new TotalVariation(new TotalVariation.Spec(0, 10)));
     assertBad("contrast", () -> new Wiener(new Wiener.Spec(2, 0, 10, false)));
