@@ -87,19 +87,7 @@ class CommandLineTest {
   void inpaintingKeepsEveryKnownPixel() throws IOException {
     degrade("y.png", "--operator", "inpainting:random=0.5", "--seed", "4");
     Result restored =
-        run(
-            "restore",
-            file("y.png"),
-            "-o",
-            file("x.png"),
-            "--problem",
-            file("y.problem.json"),
-            "--model",
-            MODEL,
-            "--steps",
-            "3",
-            "--report",
-            file("r.json"));
+        restore("-o", file("x.png"), "--model", MODEL, "--steps", "3", "--report", file("r.json"));
     assertEquals(0, restored.code(), restored.err());
     JsonNode report = new ObjectMapper().readTree(dir.resolve("r.json").toFile());
     JsonNode sample = report.path("samples").get(0);
@@ -115,19 +103,15 @@ class CommandLineTest {
         compared.out());
   }
 
+  /** Of what {@link #degrade} left as {@code y.png}. */
+  private Result restore(String... options) {
+    String[] common = {"restore", file("y.png"), "--problem", file("y.problem.json")};
+    return run(with(common, options));
+  }
+
   private JsonNode restored(String... options) throws IOException {
-    String[] common = {
-      "restore",
-      file("y.png"),
-      "--problem",
-      file("y.problem.json"),
-      "--model",
-      MODEL,
-      "--precision",
-      "float32",
-      "--json"
-    };
-    Result result = run(with(common, options));
+    String[] common = {"--model", MODEL, "--precision", "float32", "--json"};
+    Result result = restore(with(common, options));
     assertEquals(0, result.code(), result.err());
     return new ObjectMapper().readTree(result.out());
   }
@@ -195,16 +179,7 @@ class CommandLineTest {
     degrade("y.png", "--operator", "inpainting:random=0.5", "--seed", "4");
     JsonNode whole = restored("-o", file("w.png"), "--steps", "2", "--budget", "1h");
     assertTrue(whole.path("samples").get(0).path("cut_short_after").isMissingNode());
-    Result refused =
-        run(
-            "restore",
-            file("y.png"),
-            "-o",
-            file("z.png"),
-            "--problem",
-            file("y.problem.json"),
-            "--budget",
-            "soon");
+    Result refused = restore("-o", file("z.png"), "--budget", "soon");
     assertEquals(2, refused.code());
     assertTrue(refused.err().contains("budget"), refused.err());
   }
@@ -212,27 +187,16 @@ class CommandLineTest {
   @Test
   void aStateIsAFileOfItsOwn() throws IOException {
     degrade("y.png", "--operator", "inpainting:random=0.5", "--seed", "4");
-    String[] common = {
-      "restore",
-      file("y.png"),
-      "-o",
-      file("x.png"),
-      "--problem",
-      file("y.problem.json"),
-      "--steps",
-      "2",
-      "--model",
-      MODEL
-    };
+    String[] common = {"-o", file("x.png"), "--steps", "2", "--model", MODEL};
     byte[] measured = Files.readAllBytes(dir.resolve("y.png"));
-    Result photograph = run(with(common, "--state", file("y.png")));
+    Result photograph = restore(with(common, "--state", file("y.png")));
     assertEquals(2, photograph.code());
     assertTrue(photograph.err().contains("state: "), photograph.err());
     assertArrayEquals(measured, Files.readAllBytes(dir.resolve("y.png")));
-    Result nowhere = run(with(common, "--state", file("nowhere/state")));
+    Result nowhere = restore(with(common, "--state", file("nowhere/state")));
     assertEquals(2, nowhere.code());
     assertTrue(nowhere.err().contains("there is no folder"), nowhere.err());
-    Result whole = run(with(common, "--state", file("state")));
+    Result whole = restore(with(common, "--state", file("state")));
     assertEquals(0, whole.code(), whole.err());
     assertTrue(Files.exists(dir.resolve("x.png")));
     assertFalse(Files.exists(dir.resolve("state")));
@@ -265,18 +229,8 @@ class CommandLineTest {
     Files.writeString(dir.resolve("z.png"), "no picture");
     Path out = Files.createDirectory(dir.resolve("out"));
     Result half =
-        run(
-            "restore",
-            file("y.png"),
-            file("z.png"),
-            "-o",
-            out.toString(),
-            "--problem",
-            file("y.problem.json"),
-            "--solver",
-            "wiener",
-            "--report",
-            file("r.json"));
+        restore(
+            file("z.png"), "-o", out.toString(), "--solver", "wiener", "--report", file("r.json"));
     assertEquals(2, half.code());
     JsonNode reports = new ObjectMapper().readTree(dir.resolve("r.json").toFile());
     assertEquals(1, reports.size());
@@ -323,13 +277,10 @@ class CommandLineTest {
       free = socket.getLocalPort();
     }
     degrade("y.png", "--operator", "inpainting:random=0.5");
-    String[] common = {
-      "restore", file("y.png"), "-o", file("x.png"), "--problem", file("y.problem.json")
-    };
-    Result gone = run(with(common, "--server", "127.0.0.1:" + free));
+    Result gone = restore("-o", file("x.png"), "--server", "127.0.0.1:" + free);
     assertEquals(1, gone.code());
     assertTrue(gone.err().contains("server 127.0.0.1:" + free), gone.err());
-    Result misspelt = run(with(common, "--server", "http://localhost:8980"));
+    Result misspelt = restore("-o", file("x.png"), "--server", "http://localhost:8980");
     assertEquals(2, misspelt.code());
     assertTrue(misspelt.err().contains("HOST:PORT"), misspelt.err());
     assertFalse(Files.exists(dir.resolve("x.png")));
@@ -351,18 +302,10 @@ class CommandLineTest {
   @Test
   void aSampleEqualsItsSoloRun() throws IOException {
     degrade("y.png", "--operator", "super-resolution:factor=4", "--sigma", "0.01");
-    String[] common = {
-      "restore",
-      file("y.png"),
-      "--problem",
-      file("y.problem.json"),
-      "--model",
-      MODEL,
-      "--steps",
-      "2"
-    };
-    assertEquals(0, run(with(common, "-o", file("x.png"), "--samples", "2", "--seed", "7")).code());
-    assertEquals(0, run(with(common, "-o", file("solo.png"), "--seed", "8")).code());
+    String[] common = {"--model", MODEL, "--steps", "2"};
+    assertEquals(
+        0, restore(with(common, "-o", file("x.png"), "--samples", "2", "--seed", "7")).code());
+    assertEquals(0, restore(with(common, "-o", file("solo.png"), "--seed", "8")).code());
     assertEquals(
         -1, Files.mismatch(dir.resolve("x.sample1.png"), dir.resolve("solo.png")), "seed 7 + 1");
     assertTrue(Files.exists(dir.resolve("x.mean.png")) && Files.exists(dir.resolve("x.std.png")));
